@@ -1,0 +1,18 @@
+//! Hooktide delivers webhooks from Kafka.
+//!
+//! ```text
+//! events ──▶ router ──▶ deliveries ──▶ dispatcher ──▶ HTTP ──▶ endpoint
+//!              ▲        (tier 0)        │   ▲   │
+//! subscriptions (compacted)             │   │   ├─▶ attempts   (a record for every request)
+//!              └────────────────────────┘   │   ├─▶ dlq        (given up, with the reason)
+//!                                           │   └─▶ rejects    (could not be read)
+//!                     retry.5s … retry.6h ──┘◀──┘
+//! ```
+//!
+//! Modules in reading order: what travels ([`record`]), where it travels ([`topic`]), the two loops
+//! and their pure steps, then what both stand on. A folder under a role holds its pure steps (no
+//! clock, no I/O); the file of the same name beside it is the loop that connects them to Kafka and
+//! HTTP.
+
+pub mod clock;
+pub mod record;

@@ -1,0 +1,3 @@
+//! The `hooktide` command.
+
+fn main() {}
