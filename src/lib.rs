@@ -15,5 +15,6 @@
 //! HTTP.
 
 pub mod clock;
+pub mod offset_tracker;
 pub mod record;
 pub mod retry;

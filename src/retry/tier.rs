@@ -186,7 +186,7 @@ fn canonical_name(delay: Duration) -> String {
     let millis = delay.as_millis();
     UNITS
         .iter()
-        .find(|(size, _)| millis > 0 && millis % size == 0)
+        .find(|(size, _)| millis > 0 && millis.is_multiple_of(*size))
         .map_or_else(
             || format!("{millis}ms"),
             |(size, unit)| format!("{}{unit}", millis / size),
