@@ -2,7 +2,11 @@
 //! a typed value or a named error out, and back.
 
 mod coordinates;
+mod delivery_id;
 mod headers;
+mod subscription_key;
 
 pub use coordinates::{Coordinates, CoordinatesError};
+pub use delivery_id::{DeliveryId, DeliveryIdError, EventKey};
 pub use headers::Headers;
+pub use subscription_key::{SubscriptionKey, SubscriptionKeyError};
