@@ -3,10 +3,14 @@
 
 mod coordinates;
 mod delivery_id;
+mod event;
 mod headers;
+mod json_object;
 mod subscription_key;
 
 pub use coordinates::{Coordinates, CoordinatesError};
 pub use delivery_id::{DeliveryId, DeliveryIdError, EventKey};
+pub use event::{Event, EventError};
 pub use headers::Headers;
+pub use json_object::JsonError;
 pub use subscription_key::{SubscriptionKey, SubscriptionKeyError};
