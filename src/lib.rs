@@ -15,4 +15,6 @@
 //! HTTP.
 
 pub mod clock;
+pub mod duration_text;
 pub mod record;
+pub mod retry;

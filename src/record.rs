@@ -7,6 +7,7 @@ mod event;
 mod headers;
 mod json_object;
 mod subscription_key;
+mod task;
 
 pub use coordinates::{Coordinates, CoordinatesError};
 pub use delivery_id::{DeliveryId, DeliveryIdError, EventKey};
@@ -14,3 +15,4 @@ pub use event::{Event, EventError};
 pub use headers::Headers;
 pub use json_object::JsonError;
 pub use subscription_key::{SubscriptionKey, SubscriptionKeyError};
+pub use task::{TaskError, TaskHeaders, TaskRule};
