@@ -101,9 +101,8 @@ impl Policy {
             Waits::Schedule(waits) => *waits.get(usize::try_from(retries_used).ok()?)?,
             Waits::Exponential(growth) => growth.wait(retries_used)?,
         };
-        // `max` first: it turns NaN, which `clamp` would keep, into 0.
-        let place = jitter.max(0.0).min(1.0);
-        Some(wait + wait.mul_f64(self.jitter * place))
+        let place = if jitter.is_nan() { 0.0 } else { jitter };
+        Some(wait + wait.mul_f64(self.jitter * place.clamp(0.0, 1.0)))
     }
 
     /// How many requests may follow the first.
