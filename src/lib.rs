@@ -16,5 +16,6 @@
 
 pub mod clock;
 pub mod offset_tracker;
+pub mod duration_text;
 pub mod record;
 pub mod retry;

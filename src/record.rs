@@ -2,7 +2,20 @@
 //! a typed value or a named error out, and back.
 
 mod coordinates;
+mod delivery_id;
+mod event;
+mod event_pattern;
 mod headers;
+mod json_object;
+pub mod json_text;
+mod subscription_key;
+mod task;
 
 pub use coordinates::{Coordinates, CoordinatesError};
+pub use delivery_id::{DeliveryId, DeliveryIdError, EventKey};
+pub use event::{Event, EventError};
+pub use event_pattern::{EventPattern, EventPatternError, EventPatternShape};
 pub use headers::Headers;
+pub use json_object::JsonError;
+pub use subscription_key::{SubscriptionKey, SubscriptionKeyError};
+pub use task::{TaskError, TaskHeaders, TaskRule};

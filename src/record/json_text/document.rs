@@ -1,0 +1,89 @@
+//! The root of an event, as filters and selections of fields see it.
+
+use std::borrow::Cow;
+
+use super::{Error, Kind, Name, Node, Path, Step, quote};
+
+/// The members of an event's root with their source text, in their order. Of a repeated name the
+/// last one counts.
+#[derive(Clone, Debug, Default)]
+pub struct Document<'a>(Vec<(Name<'a>, Node<'a>)>);
+
+impl<'a> Document<'a> {
+    /// Checks and reads the text of an object.
+    ///
+    /// # Errors
+    /// Not JSON, nested too deep, or another value than an object.
+    pub fn parse(text: &'a [u8]) -> Result<Self, Error> {
+        let root = Node::parse(text)?;
+        match root.kind() {
+            Kind::Object => Ok(Self(root.members().collect())),
+            Kind::Null | Kind::Bool | Kind::Number | Kind::String | Kind::Array => {
+                Err(Error::NotAnObject)
+            }
+        }
+    }
+
+    /// Adds a member behind those that are there: from here on its name leads to this value.
+    pub fn insert(&mut self, name: &str, value: Node<'a>) {
+        self.0.push((Name(Cow::Owned(quote(name))), value));
+    }
+
+    /// The member of this name.
+    pub fn member(&self, name: &str) -> Option<Node<'a>> {
+        self.position(name).map(|at| self.0[at].1)
+    }
+
+    /// The value that a path leads to.
+    pub fn get(&self, path: &Path) -> Option<Node<'a>> {
+        let (Step::Member(name), rest) = path.steps().split_first()?;
+        self.member(name)?.get(rest)
+    }
+
+    /// Where the member of this name stands among all.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.0.iter().rposition(|(present, _)| present.is(name))
+    }
+
+    /// All members, repeated names and all.
+    pub fn members(&self) -> &[(Name<'a>, Node<'a>)] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_members_and_paths() {
+        let mut event =
+            Document::parse(br#"{"type":"a","data":{"x":1},"time":"t","d\u0061ta":{"x":2}}"#)
+                .unwrap();
+        let text = |event: &Document<'_>, path: &str| {
+            let found = event.get(&path.parse().unwrap());
+            found.map(|node| node.text().to_owned())
+        };
+        assert_eq!(text(&event, "type").as_deref(), Some(r#""a""#));
+        assert_eq!(text(&event, "data.x").as_deref(), Some("2"));
+        assert_eq!(text(&event, "timestamp"), None);
+        event.insert("timestamp", event.member("time").unwrap());
+        assert_eq!(text(&event, "timestamp").as_deref(), Some(r#""t""#));
+        event.insert("timestamp", event.member("data").unwrap());
+        assert_eq!(text(&event, "timestamp.x").as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn refuses_other_values() {
+        for text in ["[]", "null", "\"{}\"", "1"] {
+            let refused = Document::parse(text.as_bytes());
+            assert!(matches!(refused, Err(Error::NotAnObject)), "{text}");
+        }
+        assert!(matches!(Document::parse(b"{"), Err(Error::Syntax(_))));
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(200), "]".repeat(200));
+        assert!(matches!(
+            Document::parse(deep.as_bytes()),
+            Err(Error::TooDeep)
+        ));
+    }
+}
