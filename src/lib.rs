@@ -16,3 +16,4 @@
 
 pub mod clock;
 pub mod record;
+pub mod router;

@@ -1,0 +1,3 @@
+//! Loop 1: joins events with subscriptions. Its pure steps are the modules below.
+
+pub mod filter;
