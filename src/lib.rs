@@ -19,3 +19,4 @@ pub mod offset_tracker;
 pub mod duration_text;
 pub mod record;
 pub mod retry;
+pub mod router;
