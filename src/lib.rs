@@ -15,4 +15,6 @@
 //! HTTP.
 
 pub mod clock;
+pub mod dispatcher;
+pub mod http;
 pub mod record;

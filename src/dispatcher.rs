@@ -1,0 +1,1 @@
+//! Loop 2: takes delivery tasks that are due, sends them, and records what followed.

@@ -1,0 +1,8 @@
+//! Requests to endpoints: which addresses may be dialled, one exchange with everything about it
+//! bounded, and its failures told apart. The only place that touches the HTTP client.
+
+mod address_policy;
+mod address_range;
+
+pub use address_policy::{AddressPolicy, Refused};
+pub use address_range::Range;
