@@ -3,6 +3,8 @@
 
 mod address_policy;
 mod address_range;
+mod exchange;
 
 pub use address_policy::{AddressPolicy, Refused};
 pub use address_range::Range;
+pub use exchange::{Answer, ErrorClass, Exchange, Failure, Request, redact};
