@@ -124,8 +124,10 @@ pub fn redact(url: &Url) -> String {
     let mut shown = url.clone();
     let has_userinfo = !url.username().is_empty() || url.password().is_some();
     // Refused only for URLs that cannot have userinfo, which then have none to hide.
-    let _ = shown.set_password(None);
-    let _ = shown.set_username(if has_userinfo { REDACTED } else { "" });
+    shown.set_password(None).ok();
+    shown
+        .set_username(if has_userinfo { REDACTED } else { "" })
+        .ok();
     shown.set_query(url.query().map(|_| REDACTED));
     shown.set_fragment(None);
     shown.into()
