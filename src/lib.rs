@@ -17,6 +17,8 @@
 pub mod clock;
 pub mod offset_tracker;
 pub mod duration_text;
+pub mod dispatcher;
+pub mod http;
 pub mod record;
 pub mod retry;
 pub mod router;

@@ -1,0 +1,225 @@
+//! The request of a delivery, from what the task and the subscription say.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use thiserror::Error;
+use url::Url;
+
+use crate::http::Request;
+
+/// The parts of a request, as they are found at attempt time.
+#[derive(Clone, Copy)]
+pub struct Parts<'a> {
+    /// Where to.
+    pub url: &'a Url,
+    /// `POST`, unless the task says otherwise.
+    pub method: &'a Method,
+    /// What `body` is.
+    pub content_type: &'a str,
+    /// The headers of the subscription; reserved ones among them are left out.
+    pub headers: &'a HeaderMap,
+    /// Who sends.
+    pub user_agent: &'a str,
+    /// The same on every attempt.
+    pub delivery_id: &'a str,
+    /// Of this attempt, in Unix seconds.
+    pub timestamp: i64,
+    /// The value of `webhook-signature`; empty: no signature is sent.
+    pub signature: &'a str,
+    /// The signed bytes.
+    pub body: &'a Bytes,
+    /// Of the whole exchange.
+    pub timeout: Duration,
+}
+
+/// A part that cannot be a header's value.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{header} must be visible ASCII characters")]
+pub struct InvalidHeader {
+    /// The header.
+    pub header: HeaderName,
+}
+
+/// Builds the request of the contract.
+///
+/// # Errors
+/// [`InvalidHeader`] when a value holds control characters or others that no header may have.
+pub fn build(parts: Parts<'_>) -> Result<Request, InvalidHeader> {
+    let mut headers = HeaderMap::with_capacity(parts.headers.len() + 5);
+    for (name, value) in parts.headers {
+        if !is_reserved(name) {
+            headers.append(name, value.clone());
+        }
+    }
+    let mut insert = |header: HeaderName, value: &str| match HeaderValue::from_str(value) {
+        Ok(value) => {
+            headers.insert(header, value);
+            Ok(())
+        }
+        Err(_) => Err(InvalidHeader { header }),
+    };
+    insert(CONTENT_TYPE, parts.content_type)?;
+    insert(USER_AGENT, parts.user_agent)?;
+    insert(WEBHOOK_ID, parts.delivery_id)?;
+    insert(WEBHOOK_TIMESTAMP, &parts.timestamp.to_string())?;
+    if !parts.signature.is_empty() {
+        insert(WEBHOOK_SIGNATURE, parts.signature)?;
+    }
+    Ok(Request {
+        method: parts.method.clone(),
+        url: parts.url.clone(),
+        headers,
+        body: parts.body.clone(),
+        timeout: parts.timeout,
+    })
+}
+
+/// Whether a subscription may not set this header: those that carry the signature, those that
+/// describe the body and the sender, and those that the connection decides (RFC 9110, 7.6.1), by
+/// which a request could be smuggled into another.
+pub fn is_reserved(name: &HeaderName) -> bool {
+    const RESERVED: [&str; 14] = [
+        "accept-encoding", // what we can decompress, and so can bound
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+    ];
+    name.as_str().starts_with("webhook-") || RESERVED.contains(&name.as_str())
+}
+
+const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build_with(
+        custom: &[(&'static str, &'static str)],
+        change: impl FnOnce(&mut Parts<'_>),
+    ) -> Result<Request, InvalidHeader> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in custom {
+            headers.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        let mut parts = Parts {
+            url: &Url::parse("https://a.example/hooks").unwrap(),
+            method: &Method::POST,
+            content_type: "application/json",
+            headers: &headers,
+            user_agent: "hooktide/0.1.0",
+            delivery_id: "msg_1",
+            timestamp: 1_700_000_000,
+            signature: "v1,abc",
+            body: &Bytes::from_static(b"{}"),
+            timeout: Duration::from_secs(30),
+        };
+        change(&mut parts);
+        build(parts)
+    }
+
+    fn shown(request: &Request) -> Vec<String> {
+        let headers = request.headers.iter();
+        let mut shown: Vec<_> = headers
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        shown.sort();
+        shown
+    }
+
+    const OURS: [&str; 5] = [
+        "content-type: application/json",
+        "user-agent: hooktide/0.1.0",
+        "webhook-id: msg_1",
+        "webhook-signature: v1,abc",
+        "webhook-timestamp: 1700000000",
+    ];
+
+    #[test]
+    fn the_request_is_that_of_the_contract() {
+        let request = build_with(&[], |_| ()).unwrap();
+        assert_eq!(request.method, Method::POST);
+        assert_eq!(request.url.as_str(), "https://a.example/hooks");
+        assert_eq!(request.body, "{}");
+        assert_eq!(request.timeout, Duration::from_secs(30));
+        assert_eq!(shown(&request), OURS);
+    }
+
+    #[test]
+    fn without_a_signature_there_is_no_such_header() {
+        let request = build_with(&[], |parts| parts.signature = "").unwrap();
+        assert!(!request.headers.contains_key("webhook-signature"));
+        let custom = [("webhook-signature", "v1,forged")];
+        let request = build_with(&custom, |parts| parts.signature = "").unwrap();
+        assert!(!request.headers.contains_key("webhook-signature"));
+    }
+
+    #[test]
+    fn reserved_headers_stay_ours_and_others_pass() {
+        let reserved = [
+            "accept-encoding",
+            "connection",
+            "content-encoding",
+            "content-length",
+            "content-type",
+            "expect",
+            "host",
+            "keep-alive",
+            "proxy-connection",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+            "user-agent",
+            "webhook-id",
+            "webhook-timestamp",
+            "webhook-signature",
+            "webhook-anything",
+        ];
+        for name in reserved {
+            let request = build_with(&[(name, "x")], |_| ()).unwrap();
+            assert_eq!(shown(&request), OURS, "{name}");
+        }
+        let custom = [
+            ("x-team", "billing"),
+            ("x-team", "ops"),
+            ("authorization", "Bearer x"),
+        ];
+        let request = build_with(&custom, |_| ()).unwrap();
+        assert_eq!(request.headers.len(), 8);
+        let teams: Vec<_> = request.headers.get_all("x-team").iter().collect();
+        assert_eq!(teams, ["billing", "ops"]);
+    }
+
+    #[test]
+    fn values_that_would_break_the_head_are_refused_by_name() {
+        fn check(change: impl FnOnce(&mut Parts<'_>), header: &str) {
+            let refused = build_with(&[], change).err().unwrap();
+            assert_eq!(refused.header, header);
+        }
+        check(
+            |parts| parts.content_type = "text/plain\r\nx: y",
+            "content-type",
+        );
+        check(|parts| parts.delivery_id = "msg_\0", "webhook-id");
+        check(|parts| parts.user_agent = "a\nb", "user-agent");
+        check(|parts| parts.signature = "v1,\x7f", "webhook-signature");
+    }
+}

@@ -1,0 +1,16 @@
+//! Requests to endpoints: which addresses may be dialled, one exchange with everything about it
+//! bounded, and its failures told apart. The only place that touches the HTTP client.
+
+mod address_policy;
+mod address_range;
+mod client;
+mod exchange;
+mod failure;
+mod resolver;
+mod tls;
+
+pub use address_policy::{AddressPolicy, Refused};
+pub use address_range::Range;
+pub use client::{Client, ClientError, Settings};
+pub use exchange::{Answer, ErrorClass, Exchange, Failure, Request, redact};
+pub use tls::TlsError;
