@@ -15,4 +15,6 @@
 //! HTTP.
 
 pub mod clock;
+pub mod config;
 pub mod record;
+pub mod topic;
