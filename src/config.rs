@@ -29,6 +29,7 @@ pub use events::{EventTopic, Start};
 pub use ipnet::IpNet;
 pub use properties::Properties;
 
+use crate::role::Role;
 use crate::topic::Topics;
 use layer::Layer;
 
@@ -283,7 +284,7 @@ impl Config {
     }
 
     /// The name of one of this installation's consumer groups.
-    pub fn group(&self, role: &str) -> String {
+    pub fn group(&self, role: Role) -> String {
         format!("{}.{role}", self.application_id)
     }
 }

@@ -16,5 +16,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod kafka;
 pub mod record;
+pub mod role;
 pub mod topic;

@@ -236,9 +236,14 @@ impl Topics {
                 source,
             })?;
             if let Some(first) = taken.insert(name.clone(), topic) {
+                // Usual names differ, so one of the two was given; that one is to blame.
+                let (first, second) = match topics.renamed.contains_key(&topic) {
+                    true => (first, topic),
+                    false => (topic, first),
+                };
                 return Err(TopicsError::Shared {
                     first: first.to_string(),
-                    second: topic.to_string(),
+                    second: second.to_string(),
                     name,
                 });
             }
@@ -290,4 +295,115 @@ fn from_short(short: &str) -> Option<Topic> {
     Topic::FIXED
         .into_iter()
         .find(|topic| topic.to_string() == short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topics(prefix: &str, renamed: &[(&str, &str)]) -> Result<Topics, TopicsError> {
+        let renamed = renamed
+            .iter()
+            .map(|(short, name)| ((*short).to_owned(), (*name).to_owned()))
+            .collect();
+        Topics::try_new(
+            prefix,
+            &renamed,
+            &[Duration::from_secs(5), Duration::from_secs(60)],
+        )
+    }
+
+    #[test]
+    fn names_read_back() {
+        let topics = topics("a.", &[("dlq", "dead"), ("retry.60s", "minute")]).unwrap();
+        fn check(topics: &Topics, topic: Topic, name: &str) {
+            assert_eq!(topics.name(topic), name);
+            assert_eq!(topics.parse(name), Some(topic));
+        }
+        check(&topics, Topic::Deliveries, "a.deliveries");
+        check(&topics, Topic::Retry(Duration::from_secs(5)), "a.retry.5s");
+        check(&topics, Topic::Retry(Duration::from_secs(60)), "minute");
+        check(&topics, Topic::Dlq, "dead");
+        // Taken off the ladder, but still one of ours.
+        check(
+            &topics,
+            Topic::Retry(Duration::from_secs(90)),
+            "a.retry.90s",
+        );
+        assert_eq!(topics.all().len(), 9);
+    }
+
+    #[test]
+    fn other_names_are_not_ours() {
+        let topics = topics("a.", &[("dlq", "dead")]).unwrap();
+        for name in [
+            "",
+            "a.",
+            "events",
+            "a.events",
+            "deliveries",
+            "b.deliveries",
+            "a.dlq",
+            "a.retry.60s",
+            "a.retry.",
+            "a.retry.0s",
+            "a.retry.x",
+            "a.deliveries.",
+            "a.retry.99999999999999999999s",
+        ] {
+            assert_eq!(topics.parse(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_collide_or_are_no_names_are_refused() {
+        fn check(prefix: &str, renamed: &[(&str, &str)], key: &str) {
+            assert_eq!(topics(prefix, renamed).unwrap_err().key(), key);
+        }
+        check("a/", &[], "topics.prefix");
+        check(&"a".repeat(245), &[], "topics.prefix");
+        check("", &[("dlq", "..")], "topics.names.dlq");
+        check(
+            "",
+            &[("attempts", "x"), ("dlq", "x")],
+            "topics.names.attempts",
+        );
+        check("", &[("retry.90s", "retry.5s")], "topics.names.retry.90s");
+        check(
+            "",
+            &[("retry.60s", "a"), ("retry.1m", "b")],
+            "topics.names.retry.1m",
+        );
+        check("", &[("retry.5", "a")], "topics.names.retry.5");
+    }
+
+    #[test]
+    fn settings_follow_the_kind_of_topic() {
+        fn check(topic: Topic, replicas: i32, expected: &[(&str, &str)]) {
+            let settings = topic.settings(replicas);
+            let settings: Vec<_> = settings
+                .iter()
+                .map(|(name, v)| (*name, v.as_str()))
+                .collect();
+            assert_eq!(settings, expected, "{topic}");
+        }
+        const UNCLEAN: (&str, &str) = ("unclean.leader.election.enable", "false");
+        const STAMPED: (&str, &str) = ("message.timestamp.type", "LogAppendTime");
+        const DELETE: (&str, &str) = ("cleanup.policy", "delete");
+        let compact = [UNCLEAN, ("cleanup.policy", "compact")];
+        check(Topic::Subscriptions, 1, &compact);
+        check(Topic::Endpoints, 2, &compact);
+        let week = [UNCLEAN, DELETE, ("retention.ms", "604800000"), STAMPED];
+        check(Topic::Deliveries, 1, &week);
+        let more = [
+            UNCLEAN,
+            DELETE,
+            ("retention.ms", "604805000"),
+            STAMPED,
+            ("min.insync.replicas", "2"),
+        ];
+        check(Topic::Retry(Duration::from_secs(5)), 3, &more);
+        let month = [UNCLEAN, DELETE, ("retention.ms", "2592000000")];
+        check(Topic::Dlq, 1, &month);
+    }
 }
