@@ -22,3 +22,7 @@ pub mod http;
 pub mod record;
 pub mod retry;
 pub mod router;
+pub mod config;
+pub mod kafka;
+pub mod role;
+pub mod topic;

@@ -1,0 +1,298 @@
+//! Settings: `config/default.toml` < the file of `--config` < environment variables.
+//!
+//! [`Config::load`] refuses what is unknown, of the wrong form, out of its bounds, or at odds with
+//! another setting, by the setting's name and the layer it stands in. What is loaded can be used
+//! without further checks.
+
+pub mod duration;
+pub mod show;
+
+mod byte_size;
+mod check;
+mod error;
+mod events;
+mod layer;
+mod networks;
+mod properties;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Value;
+
+pub use byte_size::{ByteSize, ByteSizeError};
+pub use error::{ConfigError, Origin};
+pub use events::{EventTopic, Start};
+pub use ipnet::IpNet;
+pub use properties::Properties;
+
+use crate::role::Role;
+use crate::topic::Topics;
+use layer::Layer;
+
+/// The reference of all settings, with their defaults.
+pub const DEFAULT_TOML: &str = include_str!("../config/default.toml");
+
+/// All settings. Their meaning stands in `config/default.toml`, here only what the code must know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Names the installation.
+    pub application_id: String,
+    /// Set: this process is a static member of its groups.
+    pub instance_id: Option<String>,
+    /// How Kafka is reached.
+    pub kafka: KafkaSettings,
+    /// How `topics create` makes topics. Their names are in [`Config::topics`].
+    pub topic_creation: TopicCreation,
+    /// Own topics, with their names.
+    pub topics: Topics,
+    /// Where events come from.
+    pub events: EventsSettings,
+    /// What subscriptions may refer to.
+    pub subscriptions: SubscriptionsSettings,
+    /// The ladder, and the schedule of those without a policy.
+    pub retry: RetrySettings,
+    /// Bounds of the router.
+    pub router: RouterSettings,
+    /// Bounds of the dispatcher.
+    pub dispatcher: DispatcherSettings,
+    /// Bounds of one exchange, and where it may go.
+    pub http: HttpSettings,
+    /// What is written about each request.
+    pub attempts: AttemptsSettings,
+    /// How a process ends.
+    pub shutdown: ShutdownSettings,
+    /// How a process is watched.
+    pub telemetry: TelemetrySettings,
+    /// Every value with its layer, for `config show`.
+    layer: Layer,
+}
+
+/// The settings as they are written; [`check`] makes a [`Config`] of them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    application_id: String,
+    instance_id: String,
+    kafka: KafkaSettings,
+    topics: WrittenTopics,
+    events: EventsSettings,
+    subscriptions: SubscriptionsSettings,
+    retry: RetrySettings,
+    router: RouterSettings,
+    dispatcher: DispatcherSettings,
+    http: HttpSettings,
+    attempts: AttemptsSettings,
+    shutdown: ShutdownSettings,
+    telemetry: TelemetrySettings,
+}
+
+/// `topics` as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenTopics {
+    prefix: String,
+    partitions: i32,
+    replication_factor: i32,
+    names: BTreeMap<String, String>,
+}
+
+/// `kafka`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaSettings {
+    /// `host:port`, separated by commas.
+    pub bootstrap_servers: String,
+    /// After this silence the group gives a member's partitions away.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub session_timeout: Duration,
+    /// After this the broker aborts a transaction that its producer left open.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub transaction_timeout: Duration,
+    /// librdkafka properties of the user.
+    pub properties: Properties,
+}
+
+/// How `topics create` makes topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicCreation {
+    /// Partitions of every own topic but `subscriptions`, which has one.
+    pub partitions: i32,
+    /// Replicas of each partition; none for what the broker has as its default.
+    pub replication_factor: Option<i32>,
+}
+
+/// `events`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventsSettings {
+    /// Names and patterns, at least one.
+    pub topics: Vec<EventTopic>,
+    /// Where a group that never ran begins.
+    pub start: Start,
+    /// How often the cluster is asked for new topics and partitions.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub refresh: Duration,
+}
+
+/// `subscriptions`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubscriptionsSettings {
+    /// Names of environment variables that secrets may refer to; a `*` ends a prefix.
+    pub secret_env: Vec<String>,
+    /// Absolute folders that files of secrets may lie in.
+    pub secret_dirs: Vec<PathBuf>,
+}
+
+/// `retry`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetrySettings {
+    /// Delays of the retry topics, rising, none twice, at least one.
+    #[serde(deserialize_with = "duration::deserialize_list")]
+    pub tiers: Vec<Duration>,
+    /// Waits between attempts for subscriptions without a policy; empty sends once.
+    #[serde(deserialize_with = "duration::deserialize_list")]
+    pub schedule: Vec<Duration>,
+}
+
+/// `router`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouterSettings {
+    /// The most events in one transaction, at least 1.
+    pub batch_records: usize,
+    /// The most bytes of events in one transaction.
+    pub batch_bytes: ByteSize,
+}
+
+/// `dispatcher`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DispatcherSettings {
+    /// Requests at once in the process, at least 1.
+    pub max_in_flight: usize,
+    /// Bytes of task bodies held.
+    pub memory: ByteSize,
+    /// Unfinished tasks behind the newest one of a partition, 1 to 700.
+    pub holes_per_partition: usize,
+}
+
+/// `http`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSettings {
+    /// Whole exchange for subscriptions that do not ask for another.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
+    /// The most a subscription may ask for; at least `timeout`.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub max_timeout: Duration,
+    /// Part of the timeout that connecting may take.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub connect_timeout: Duration,
+    /// How much of an answer is read, counted after decompression.
+    pub response_limit: ByteSize,
+    /// The longest `Retry-After` that is followed.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub retry_after_max: Duration,
+    /// Private targets that may be dialled, plain http included.
+    #[serde(deserialize_with = "networks::deserialize")]
+    pub allow_networks: Vec<IpNet>,
+    /// Plain http to public addresses.
+    pub allow_plaintext: bool,
+    /// Certificate authorities besides the public ones, PEM.
+    #[serde(deserialize_with = "optional_path")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `attempts`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttemptsSettings {
+    /// Which requests get a record.
+    pub record: RecordedAttempts,
+    /// How much of an answer a record keeps; at most `http.response_limit`.
+    pub response_bytes: ByteSize,
+}
+
+/// Which requests get a record on the attempts topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordedAttempts {
+    /// Every request.
+    All,
+    /// Those that did not deliver.
+    Failures,
+    /// No request.
+    None,
+}
+
+/// `shutdown`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShutdownSettings {
+    /// The most that draining may take.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
+}
+
+/// `telemetry`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TelemetrySettings {
+    /// Where `/metrics`, `/health` and `/ready` are served; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Directives of `tracing_subscriber::EnvFilter`.
+    pub log: String,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Reads all layers. Pass `std::env::vars()` as the environment; variables that do not begin
+    /// with `HOOKTIDE__` are passed over.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut layer = Layer::defaults(DEFAULT_TOML)?;
+        if let Some(path) = file {
+            layer.merge_file(path)?;
+        }
+        layer.merge_environment(environment)?;
+        let written =
+            serde_path_to_error::deserialize(Value::Table(layer.nested())).map_err(|error| {
+                let key = error.path().to_string();
+                layer.invalid(&key, error.inner().message().to_owned())
+            })?;
+        check::into_config(written, layer)
+    }
+
+    /// The name of one of this installation's consumer groups.
+    pub fn group(&self, role: Role) -> String {
+        format!("{}.{role}", self.application_id)
+    }
+}
+
+fn optional_path<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(input)?;
+    Ok((!text.is_empty()).then(|| text.into()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,285 @@
+//! What holds for single settings beyond their type, and between settings.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use super::duration::canonical;
+use super::error::{ConfigError, Origin};
+use super::events::EventTopic;
+use super::layer::Layer;
+use super::{Config, HttpSettings, KafkaSettings, RetrySettings, TopicCreation, Written};
+use crate::topic::{self, Topics};
+
+/// librdkafka wants `session.timeout.ms` ≤ `max.poll.interval.ms`, which we fix at this.
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(60);
+/// A wait longer than this is a mistake: topics keep their records for delay + 7 days.
+const LONGEST_WAIT: Duration = Duration::from_hours(31 * 24);
+/// Every tier is a set of partitions that every dispatcher fetches.
+const MOST_TIERS: usize = 32;
+/// Run lengths of so many holes always fit into a commit's 4,096 bytes of metadata.
+const MOST_HOLES: usize = 700;
+/// Group names and static member names are limited by the broker to 249 characters less suffixes.
+const LONGEST_NAME: usize = 128;
+
+/// A setting and the rule that it breaks.
+struct Broken {
+    key: String,
+    rule: String,
+}
+
+type Checked = Result<(), Broken>;
+
+pub(super) fn into_config(written: Written, layer: Layer) -> Result<Config, ConfigError> {
+    match checked(written, layer.clone()) {
+        Ok(config) => Ok(config),
+        Err(Broken { key, rule }) => Err(layer.invalid(&key, rule)),
+    }
+}
+
+impl Layer {
+    /// The error for a setting, with the layer that it stands in.
+    pub(super) fn invalid(&self, key: &str, rule: String) -> ConfigError {
+        // An element of a list has the origin of the list.
+        let leaf = key.split('[').next().and_then(|key| self.0.get(key));
+        ConfigError::Invalid {
+            key: key.to_owned(),
+            origin: leaf.map_or(Origin::Default, |leaf| leaf.origin.clone()),
+            rule,
+        }
+    }
+}
+
+fn checked(mut written: Written, layer: Layer) -> Result<Config, Broken> {
+    name("application_id", &written.application_id)?;
+    let instance_id = Some(written.instance_id).filter(|id| !id.is_empty());
+    if let Some(id) = &instance_id {
+        name("instance_id", id)?;
+    }
+    kafka(&written.kafka)?;
+    retry(&mut written.retry)?;
+    let prefix = written
+        .topics
+        .prefix
+        .replace("<application_id>", &written.application_id);
+    let topics = Topics::try_new(&prefix, &written.topics.names, &written.retry.tiers)
+        .map_err(|error| broken(error.key(), &error))?;
+    range("topics.partitions", written.topics.partitions, 1, 10_000)?;
+    if written.topics.replication_factor != -1 {
+        range(
+            "topics.replication_factor",
+            written.topics.replication_factor,
+            1,
+            32_767,
+        )?;
+    }
+    events(&written.events.topics, &topics)?;
+    duration(
+        "events.refresh",
+        written.events.refresh,
+        Duration::from_millis(100),
+        HOUR,
+    )?;
+    for (index, directory) in written.subscriptions.secret_dirs.iter().enumerate() {
+        let key = format!("subscriptions.secret_dirs[{index}]");
+        hold(directory.is_absolute(), &key, "must be an absolute path")?;
+    }
+    for (index, pattern) in written.subscriptions.secret_env.iter().enumerate() {
+        let key = format!("subscriptions.secret_env[{index}]");
+        let name = pattern.strip_suffix('*').unwrap_or(pattern);
+        let plain = !pattern.is_empty() && !name.contains(['*', '=', '\0']);
+        hold(plain, &key, "must be a name, with at most one * at its end")?;
+    }
+    range(
+        "router.batch_records",
+        written.router.batch_records,
+        1,
+        1_000_000,
+    )?;
+    at_least_one_byte("router.batch_bytes", written.router.batch_bytes)?;
+    range(
+        "dispatcher.max_in_flight",
+        written.dispatcher.max_in_flight,
+        1,
+        1_000_000,
+    )?;
+    at_least_one_byte("dispatcher.memory", written.dispatcher.memory)?;
+    range(
+        "dispatcher.holes_per_partition",
+        written.dispatcher.holes_per_partition,
+        1,
+        MOST_HOLES,
+    )?;
+    http(&written.http)?;
+    hold(
+        written.attempts.response_bytes <= written.http.response_limit,
+        "attempts.response_bytes",
+        "must not be more than `http.response_limit`",
+    )?;
+    duration(
+        "shutdown.timeout",
+        written.shutdown.timeout,
+        Duration::ZERO,
+        HOUR,
+    )?;
+    if let Err(error) = tracing_subscriber::EnvFilter::try_new(&written.telemetry.log) {
+        return Err(broken("telemetry.log", error));
+    }
+    let factor = written.topics.replication_factor;
+    Ok(Config {
+        application_id: written.application_id,
+        instance_id,
+        kafka: written.kafka,
+        topic_creation: TopicCreation {
+            partitions: written.topics.partitions,
+            replication_factor: (factor != -1).then_some(factor),
+        },
+        topics,
+        events: written.events,
+        subscriptions: written.subscriptions,
+        retry: written.retry,
+        router: written.router,
+        dispatcher: written.dispatcher,
+        http: written.http,
+        attempts: written.attempts,
+        shutdown: written.shutdown,
+        telemetry: written.telemetry,
+        layer,
+    })
+}
+
+const HOUR: Duration = Duration::from_hours(1);
+
+fn kafka(kafka: &KafkaSettings) -> Checked {
+    let servers = &kafka.bootstrap_servers;
+    hold(
+        servers.split(',').all(|server| !server.trim().is_empty()),
+        "kafka.bootstrap_servers",
+        "must be host:port, more of them separated by commas",
+    )?;
+    let second = Duration::from_secs(1);
+    duration(
+        "kafka.session_timeout",
+        kafka.session_timeout,
+        second,
+        MAX_POLL_INTERVAL,
+    )?;
+    // 15 min is the broker's own `transaction.max.timeout.ms`.
+    let quarter = Duration::from_mins(15);
+    duration(
+        "kafka.transaction_timeout",
+        kafka.transaction_timeout,
+        second,
+        quarter,
+    )?;
+    match kafka.properties.refused() {
+        Some((name, reason)) => Err(broken(
+            format!("kafka.properties.{name}"),
+            format!("is not open to change: {reason}"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Also sorts the ladder: its order in the list means nothing.
+fn retry(retry: &mut RetrySettings) -> Checked {
+    range("retry.tiers", retry.tiers.len(), 1, MOST_TIERS)
+        .map_err(|_| broken("retry.tiers", format!("must have 1 to {MOST_TIERS} tiers")))?;
+    for (index, tier) in retry.tiers.iter().enumerate() {
+        let key = format!("retry.tiers[{index}]");
+        duration(&key, *tier, Duration::from_millis(100), LONGEST_WAIT)?;
+    }
+    retry.tiers.sort_unstable();
+    if let Some(twice) = retry.tiers.windows(2).find(|pair| pair[0] == pair[1]) {
+        let rule = format!("has `{}` twice", canonical(twice[0]));
+        return Err(broken("retry.tiers", rule));
+    }
+    hold(
+        retry.schedule.len() <= 1_000,
+        "retry.schedule",
+        "must have at most 1,000 waits",
+    )?;
+    for (index, wait) in retry.schedule.iter().enumerate() {
+        let key = format!("retry.schedule[{index}]");
+        duration(&key, *wait, Duration::ZERO, LONGEST_WAIT)?;
+    }
+    Ok(())
+}
+
+fn events(events: &[EventTopic], own: &Topics) -> Checked {
+    hold(
+        !events.is_empty(),
+        "events.topics",
+        "must name at least one topic",
+    )?;
+    for (index, entry) in events.iter().enumerate() {
+        let key = format!("events.topics[{index}]");
+        let EventTopic::Name(topic) = entry else {
+            continue;
+        };
+        topic::check_name(topic).map_err(|error| broken(&key, error))?;
+        hold(!own.is_own(topic), &key, "is one of Hooktide's own topics")?;
+    }
+    Ok(())
+}
+
+fn http(http: &HttpSettings) -> Checked {
+    let least = Duration::from_millis(1);
+    duration("http.max_timeout", http.max_timeout, least, HOUR)?;
+    duration("http.timeout", http.timeout, least, HOUR)?;
+    hold(
+        http.timeout <= http.max_timeout,
+        "http.timeout",
+        "must not be longer than `http.max_timeout`",
+    )?;
+    duration("http.connect_timeout", http.connect_timeout, least, HOUR)?;
+    hold(
+        http.connect_timeout <= http.timeout,
+        "http.connect_timeout",
+        "must not be longer than `http.timeout`",
+    )?;
+    duration(
+        "http.retry_after_max",
+        http.retry_after_max,
+        Duration::ZERO,
+        LONGEST_WAIT,
+    )?;
+    at_least_one_byte("http.response_limit", http.response_limit)
+}
+
+fn name(key: &str, text: &str) -> Checked {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    hold(
+        (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(plain),
+        key,
+        "must be 1 to 128 of the characters A-Z a-z 0-9 . _ -",
+    )
+}
+
+fn duration(key: &str, value: Duration, least: Duration, most: Duration) -> Checked {
+    let rule = || format!("must be {} to {}", canonical(least), canonical(most));
+    hold((least..=most).contains(&value), key, rule())
+}
+
+fn range<T: PartialOrd + Display>(key: &str, value: T, least: T, most: T) -> Checked {
+    let rule = format!("must be {least} to {most}");
+    hold((least..=most).contains(&value), key, rule)
+}
+
+fn at_least_one_byte(key: &str, size: super::ByteSize) -> Checked {
+    hold(size.as_bytes() > 0, key, "must be at least 1B")
+}
+
+fn hold(holds: bool, key: &str, rule: impl Display) -> Checked {
+    if holds {
+        Ok(())
+    } else {
+        Err(broken(key, rule))
+    }
+}
+
+fn broken(key: impl Display, rule: impl Display) -> Broken {
+    Broken {
+        key: key.to_string(),
+        rule: rule.to_string(),
+    }
+}

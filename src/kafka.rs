@@ -1,0 +1,6 @@
+//! The only place that knows librdkafka: how its clients are set up, and what the cluster must look
+//! like.
+
+pub mod client_config;
+pub mod topic_admin;
+pub mod topic_rules;

@@ -1,0 +1,294 @@
+//! Makes the own topics and looks at the cluster, so that a wrong set-up is refused before any work
+//! starts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
+    TopicReplication,
+};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::KafkaError;
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::types::RDKafkaErrorCode;
+use tokio::time::Instant;
+
+use super::client_config;
+use super::topic_rules::{Cluster, ClusterFacts, Finding, SeenTopic, findings};
+use crate::config::{Config, EventTopic, TopicCreation};
+use crate::topic::{Topic, Topics};
+
+/// The longest wait for one answer of the cluster.
+const ANSWER: Duration = Duration::from_secs(30);
+/// How often metadata is asked for while new topics get their leaders.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Asks the cluster, and makes topics.
+pub struct TopicAdmin {
+    client: Arc<AdminClient<DefaultClientContext>>,
+    topics: Topics,
+    creation: TopicCreation,
+    events: Vec<String>,
+}
+
+/// What [`TopicAdmin::check`] saw.
+#[derive(Debug)]
+pub struct Inspection {
+    /// Rules that do not hold, errors first.
+    pub findings: Vec<Finding>,
+    /// What the roles must know; none while there is no `deliveries` topic.
+    pub facts: Option<ClusterFacts>,
+}
+
+/// What [`TopicAdmin::create`] did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Creation {
+    /// Full names of topics that are new.
+    pub created: Vec<String>,
+    /// Full names of topics that were there; they are left as they are.
+    pub existing: Vec<String>,
+}
+
+/// Why the cluster could not be asked or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicAdminError {
+    /// The client could not be made.
+    #[error("cannot set up a Kafka client: {0}")]
+    Client(#[source] KafkaError),
+    /// No answer about brokers and topics.
+    #[error("cannot ask Kafka for its topics: {0}")]
+    Metadata(#[source] KafkaError),
+    /// No answer about settings.
+    #[error("cannot ask Kafka for settings of its topics: {0}")]
+    Describe(#[source] KafkaError),
+    /// The request to make topics failed as a whole.
+    #[error("cannot create topics: {0}")]
+    CreateAll(#[source] KafkaError),
+    /// The cluster would not make one topic.
+    #[error("cannot create topic `{topic}`: {code}")]
+    Create {
+        /// Full name.
+        topic: String,
+        /// What the broker said.
+        code: RDKafkaErrorCode,
+    },
+    /// Made, but without leaders for too long.
+    #[error("topics have no leader yet after {} s: {}", ANSWER.as_secs(), .0.join(", "))]
+    NoLeader(Vec<String>),
+    /// The worker thread that waits for Kafka ended early.
+    #[error("interrupted while waiting for Kafka")]
+    Interrupted,
+}
+
+type Seen = BTreeMap<String, SeenTopic>;
+
+impl TopicAdmin {
+    /// A client for the configured cluster; connects when first used.
+    pub fn try_new(config: &Config) -> Result<Self, TopicAdminError> {
+        let client = client_config::admin(config).create();
+        Ok(Self {
+            client: Arc::new(client.map_err(TopicAdminError::Client)?),
+            topics: config.topics.clone(),
+            creation: config.topic_creation,
+            events: config.events.topics.iter().filter_map(named).collect(),
+        })
+    }
+
+    /// Makes the own topics that are missing and waits until all have leaders. What exists is left
+    /// as it is; [`TopicAdmin::check`] tells whether it is right. Topics of events are not made.
+    pub async fn create(&self) -> Result<Creation, TopicAdminError> {
+        let cluster = self.look().await?;
+        let deliveries = cluster.topics.get(&self.topics.name(Topic::Deliveries));
+        // A tier that joins an old installation takes after it, whatever the settings say now.
+        let usual = deliveries.map_or(self.creation.partitions, |seen| seen.partitions);
+        let largest = deliveries.and_then(|seen| seen.settings.get("max.message.bytes"));
+        // Unknown, one is assumed, which leaves `min.insync.replicas` to the broker's default.
+        let factor = self.creation.replication_factor;
+        let replicas = factor.or(cluster.default_replicas).unwrap_or(1);
+        let mut creation = Creation::default();
+        let mut missing = Vec::new();
+        for topic in self.topics.all() {
+            let name = self.topics.name(topic);
+            if cluster.topics.contains_key(&name) {
+                creation.existing.push(name);
+            } else {
+                let mut settings = topic.settings(replicas);
+                let travels = topic.holds_tasks() || topic == Topic::Dlq;
+                if let Some(largest) = largest.filter(|_| travels) {
+                    settings.push(("max.message.bytes", largest.clone()));
+                }
+                missing.push((name, topic.partitions(usual), settings));
+            }
+        }
+        if missing.is_empty() {
+            return Ok(creation);
+        }
+        let requests: Vec<_> = missing
+            .iter()
+            .map(|(name, partitions, settings)| NewTopic {
+                name,
+                num_partitions: *partitions,
+                replication: TopicReplication::Fixed(factor.unwrap_or(-1)),
+                config: settings.iter().map(|(key, v)| (*key, v.as_str())).collect(),
+            })
+            .collect();
+        let options = options().operation_timeout(Some(ANSWER));
+        let answers = self.client.create_topics(&requests, &options).await;
+        for answer in answers.map_err(TopicAdminError::CreateAll)? {
+            match answer {
+                Ok(topic) => creation.created.push(topic),
+                // Another process was quicker.
+                Err((topic, RDKafkaErrorCode::TopicAlreadyExists)) => creation.existing.push(topic),
+                Err((topic, code)) => return Err(TopicAdminError::Create { topic, code }),
+            }
+        }
+        self.wait_for_leaders(&creation.created).await?;
+        Ok(creation)
+    }
+
+    /// Looks at the cluster and judges it.
+    pub async fn check(&self) -> Result<Inspection, TopicAdminError> {
+        let cluster = self.look().await?;
+        Ok(Inspection {
+            findings: findings(&cluster, &self.topics, &self.events),
+            facts: ClusterFacts::of(&cluster, &self.topics),
+        })
+    }
+
+    async fn look(&self) -> Result<Cluster, TopicAdminError> {
+        let (brokers, mut topics) = self.metadata().await?;
+        topics.retain(|name, _| {
+            self.topics.is_own(name) || name.starts_with("__") || self.events.contains(name)
+        });
+        let own: Vec<_> = topics
+            .keys()
+            .filter(|name| self.topics.is_own(name))
+            .collect();
+        let asked: Vec<_> = own
+            .iter()
+            .map(|name| ResourceSpecifier::Topic(name))
+            .collect();
+        for resource in self.describe(&asked).await? {
+            if let OwnedResourceSpecifier::Topic(name) = &resource.specifier
+                && let Some(seen) = topics.get_mut(name)
+            {
+                seen.settings = settings(&resource);
+            }
+        }
+        let broker = self.broker_settings(&brokers).await?;
+        let number = |setting| broker.get(setting)?.parse::<u64>().ok();
+        let minutes = number("offsets.retention.minutes");
+        let replicas = number("default.replication.factor");
+        Ok(Cluster {
+            brokers: brokers.len(),
+            topics,
+            offsets_retention: minutes.map(|count| Duration::from_secs(count.saturating_mul(60))),
+            default_replicas: replicas.and_then(|count| i32::try_from(count).ok()),
+        })
+    }
+
+    /// Settings of one broker, taken to be those of all. Empty where we may not ask: hosted clusters
+    /// often keep that to themselves.
+    async fn broker_settings(
+        &self,
+        brokers: &[i32],
+    ) -> Result<BTreeMap<String, String>, TopicAdminError> {
+        let Some(first) = brokers.first() else {
+            return Ok(BTreeMap::new());
+        };
+        let answer = self.describe(&[ResourceSpecifier::Broker(*first)]).await;
+        match answer {
+            Ok(resources) => Ok(resources.first().map(settings).unwrap_or_default()),
+            Err(TopicAdminError::Describe(KafkaError::AdminOp(
+                RDKafkaErrorCode::ClusterAuthorizationFailed,
+            ))) => Ok(BTreeMap::new()),
+            Err(other) => Err(other),
+        }
+    }
+
+    async fn describe(
+        &self,
+        resources: &[ResourceSpecifier<'_>],
+    ) -> Result<Vec<ConfigResource>, TopicAdminError> {
+        if resources.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answers = self.client.describe_configs(resources, &options()).await;
+        let answers = answers.map_err(TopicAdminError::Describe)?;
+        let each = answers.into_iter();
+        each.map(|answer| {
+            answer.map_err(|code| TopicAdminError::Describe(KafkaError::AdminOp(code)))
+        })
+        .collect()
+    }
+
+    async fn wait_for_leaders(&self, names: &[String]) -> Result<(), TopicAdminError> {
+        let deadline = Instant::now() + ANSWER;
+        loop {
+            let (_, topics) = self.metadata().await?;
+            let led = |name: &String| topics.get(name).is_some_and(|seen| seen.leaderless == 0);
+            let waiting: Vec<_> = names.iter().filter(|name| !led(name)).cloned().collect();
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(TopicAdminError::NoLeader(waiting));
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// Ids of the brokers, and every topic without its settings.
+    async fn metadata(&self) -> Result<(Vec<i32>, Seen), TopicAdminError> {
+        let client = Arc::clone(&self.client);
+        let asked = tokio::task::spawn_blocking(move || {
+            let metadata = client.inner().fetch_metadata(None, ANSWER)?;
+            let brokers = metadata.brokers().iter().map(|broker| broker.id());
+            let topics = metadata.topics().iter();
+            let seen = topics
+                .filter(|topic| !topic.partitions().is_empty())
+                .map(|topic| (topic.name().to_owned(), seen(topic)));
+            Ok((brokers.collect(), seen.collect()))
+        });
+        match asked.await {
+            Ok(answer) => answer.map_err(TopicAdminError::Metadata),
+            Err(_) => Err(TopicAdminError::Interrupted),
+        }
+    }
+}
+
+fn seen(topic: &MetadataTopic) -> SeenTopic {
+    let partitions = topic.partitions();
+    let replicas = partitions
+        .iter()
+        .map(|partition| partition.replicas().len());
+    SeenTopic {
+        partitions: i32::try_from(partitions.len()).unwrap_or(i32::MAX),
+        leaderless: partitions
+            .iter()
+            .filter(|partition| partition.leader() < 0)
+            .count(),
+        replicas: replicas.min().unwrap_or_default(),
+        settings: BTreeMap::new(),
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(ANSWER))
+}
+
+fn named(entry: &EventTopic) -> Option<String> {
+    match entry {
+        EventTopic::Name(name) => Some(name.clone()),
+        EventTopic::Pattern(_) => None,
+    }
+}
+
+fn settings(resource: &ConfigResource) -> BTreeMap<String, String> {
+    let entries = resource.entries.iter();
+    entries
+        .filter_map(|entry| Some((entry.name.clone(), entry.value.clone()?)))
+        .collect()
+}
