@@ -18,3 +18,4 @@ pub mod clock;
 pub mod duration_text;
 pub mod record;
 pub mod retry;
+pub mod secret;

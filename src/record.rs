@@ -8,6 +8,7 @@ mod event_pattern;
 mod headers;
 mod json_object;
 pub mod json_text;
+pub mod subscription;
 mod subscription_key;
 mod task;
 
@@ -17,5 +18,6 @@ pub use event::{Event, EventError};
 pub use event_pattern::{EventPattern, EventPatternError, EventPatternShape};
 pub use headers::Headers;
 pub use json_object::JsonError;
+pub use subscription::{Subscription, SubscriptionError};
 pub use subscription_key::{SubscriptionKey, SubscriptionKeyError};
 pub use task::{TaskError, TaskHeaders, TaskRule};
