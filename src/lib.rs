@@ -26,3 +26,4 @@ pub mod config;
 pub mod kafka;
 pub mod role;
 pub mod topic;
+pub mod secret;

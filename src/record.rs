@@ -1,21 +1,29 @@
 //! What travels on the topics: one file for each kind of record. Everything here is pure: bytes in,
 //! a typed value or a named error out, and back.
 
+mod attempt;
 mod coordinates;
+mod dead_letter;
 mod delivery_id;
 mod event;
 mod event_pattern;
 mod headers;
 mod json_object;
 pub mod json_text;
+mod reject;
+pub mod subscription;
 mod subscription_key;
 mod task;
 
+pub use attempt::{Attempt, AttemptOutcome};
 pub use coordinates::{Coordinates, CoordinatesError};
+pub use dead_letter::{DeadLetter, Reason};
 pub use delivery_id::{DeliveryId, DeliveryIdError, EventKey};
 pub use event::{Event, EventError};
 pub use event_pattern::{EventPattern, EventPatternError, EventPatternShape};
 pub use headers::Headers;
 pub use json_object::JsonError;
+pub use reject::Reject;
+pub use subscription::{Subscription, SubscriptionError};
 pub use subscription_key::{SubscriptionKey, SubscriptionKeyError};
 pub use task::{TaskError, TaskHeaders, TaskRule};

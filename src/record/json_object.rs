@@ -72,9 +72,11 @@ pub(super) fn members(bytes: &[u8]) -> Result<Members, JsonError> {
     }
 }
 
-/// The start of a name, for an error: names come from outside and may be of any length.
+/// The start of a name, for an error: names come from outside, may be of any length and hold line
+/// ends that would forge a log.
 pub(super) fn shown_name(name: &str) -> String {
-    name.chars().take(SHOWN_NAME).collect()
+    let shown = |char: char| if char.is_control() { '\u{fffd}' } else { char };
+    name.chars().take(SHOWN_NAME).map(shown).collect()
 }
 
 fn not_json(error: &serde_json::Error) -> JsonError {

@@ -257,13 +257,13 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::record::EventKey;
 
-    fn task() -> TaskHeaders {
+    pub(in crate::record) fn task() -> TaskHeaders {
         let mut passthrough = Headers::new();
         passthrough.push("traceparent", Some(Bytes::from_static(b"00-1-2-01")));
         passthrough.push("x", None);

@@ -1,0 +1,362 @@
+//! A subscription: who wants which events, where, and how. The value of a record on the
+//! `subscriptions` topic; the contract describes every member.
+
+mod error;
+mod extra_headers;
+mod field;
+mod retry_policy;
+mod signing;
+mod target_url;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::HeaderMap;
+use serde_json::value::RawValue;
+
+pub use error::{Rule, SubscriptionError};
+pub use extra_headers::HeaderError;
+pub use signing::{SecretSource, SignatureScheme, SigningSecret};
+pub use target_url::{RedactedUrl, TargetUrl, UrlError};
+
+use crate::record::{EventPattern, SubscriptionKey};
+use crate::retry::Policy;
+use field::{Field, Fields};
+
+const VERSION: u32 = 1;
+const MEMBERS: [&str; 17] = [
+    "version",
+    "id",
+    "tenant",
+    "url",
+    "events",
+    "state",
+    "secrets",
+    "signatures",
+    "headers",
+    "timeout",
+    "retry",
+    "max_concurrency",
+    "rate_limit",
+    "filters",
+    "fields",
+    "description",
+    "labels",
+];
+
+const MOST_PATTERNS: usize = 1_000;
+const MOST_FILTERS: usize = 256;
+const MOST_FIELDS: usize = 256;
+const LONGEST_FIELD: usize = 512;
+const DEFAULT_CONCURRENCY: u32 = 64;
+const MOST_CONCURRENCY: u32 = 10_000;
+const MOST_REQUESTS: u32 = 1_000_000;
+const LONGEST_RATE_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_DESCRIPTION: usize = 4_096;
+const MOST_LABELS: usize = 64;
+const LONGEST_LABEL: usize = 256;
+
+/// A valid subscription.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    url: TargetUrl,
+    events: Vec<EventPattern>,
+    state: State,
+    secrets: Vec<SigningSecret>,
+    signatures: Vec<SignatureScheme>,
+    headers: HeaderMap,
+    timeout: Duration,
+    retry: Option<Policy>,
+    max_concurrency: u32,
+    rate_limit: Option<RateLimit>,
+    filters: Vec<Box<RawValue>>,
+    fields: Option<Vec<String>>,
+    description: Option<String>,
+    labels: BTreeMap<String, String>,
+}
+
+/// What the operator allows subscriptions to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// For a request, where the subscription does not say.
+    pub default_timeout: Duration,
+    /// The most that a subscription may ask for.
+    pub max_timeout: Duration,
+    /// Names and values of its headers together.
+    pub max_header_bytes: usize,
+}
+
+impl Default for Rules {
+    /// The defaults of the configuration.
+    fn default() -> Self {
+        Self {
+            default_timeout: Duration::from_secs(30),
+            max_timeout: Duration::from_secs(120),
+            max_header_bytes: 8 * 1_024,
+        }
+    }
+}
+
+/// What becomes of a subscription's events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Tasks are made and sent.
+    #[default]
+    Active,
+    /// Tasks are made and parked.
+    Paused,
+    /// No tasks are made, pending ones are dead-lettered.
+    Disabled,
+}
+
+/// So many requests in so much time, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    requests: u32,
+    per: Duration,
+}
+
+impl RateLimit {
+    /// How many requests, at least 1.
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
+    /// In how much time, more than 0.
+    pub fn per(&self) -> Duration {
+        self.per
+    }
+}
+
+impl Subscription {
+    /// Reads the value of the record of this key.
+    pub fn parse(
+        key: &SubscriptionKey,
+        value: &[u8],
+        rules: &Rules,
+    ) -> Result<Self, SubscriptionError> {
+        let fields = Fields::of_record(value)?;
+        // First, because a newer version explains the fields that are not known.
+        if let Some(version) = fields.get("version") {
+            check_version(version)?;
+        }
+        fields.only(&MEMBERS)?;
+        must_equal(&fields, "id", key.id())?;
+        must_equal(&fields, "tenant", key.tenant())?;
+
+        let url = fields.require("url")?;
+        let url = TargetUrl::parse(&url.string()?).map_err(|error| url.refuse(error))?;
+        let events = events(fields.require("events")?)?;
+        let state = fields.get("state").map_or(Ok(State::Active), state)?;
+        let signatures = match fields.get("signatures") {
+            Some(field) => signing::signatures(field)?,
+            None => vec![SignatureScheme::Standard],
+        };
+        let secrets = secrets(&fields, !signatures.is_empty())?;
+        Ok(Self {
+            headers: headers(&fields, &url, rules)?,
+            timeout: match fields.get("timeout") {
+                Some(field) => field.span(rules.max_timeout)?,
+                None => rules.default_timeout,
+            },
+            retry: fields.get("retry").map(retry_policy::parse).transpose()?,
+            max_concurrency: match fields.get("max_concurrency") {
+                Some(field) => field.number_in(1, MOST_CONCURRENCY)?,
+                None => DEFAULT_CONCURRENCY,
+            },
+            rate_limit: fields.get("rate_limit").map(rate_limit).transpose()?,
+            filters: fields.get("filters").map_or(Ok(Vec::new()), filters)?,
+            fields: fields.get("fields").map(kept_fields).transpose()?,
+            description: fields
+                .get("description")
+                .map(|field| field.short_string(LONGEST_DESCRIPTION))
+                .transpose()?,
+            labels: fields.get("labels").map_or(Ok(BTreeMap::new()), labels)?,
+            url,
+            events,
+            state,
+            secrets,
+            signatures,
+        })
+    }
+
+    /// Where its requests go.
+    pub fn url(&self) -> &TargetUrl {
+        &self.url
+    }
+
+    /// Which events it wants: any of these.
+    pub fn events(&self) -> &[EventPattern] {
+        &self.events
+    }
+
+    /// What becomes of them.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// What its requests are signed with, each in every scheme. Empty only when there is no scheme.
+    pub fn secrets(&self) -> &[SigningSecret] {
+        &self.secrets
+    }
+
+    /// How its requests are signed; empty for not at all.
+    pub fn signatures(&self) -> &[SignatureScheme] {
+        &self.signatures
+    }
+
+    /// Headers added to its requests, none of them reserved.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// For one request, from the look-up of the host's name to the last byte of the answer.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// When to try again; `None` for the configuration's schedule.
+    pub fn retry(&self) -> Option<&Policy> {
+        self.retry.as_ref()
+    }
+
+    /// How many of its requests may be open at once, from 1.
+    pub fn max_concurrency(&self) -> u32 {
+        self.max_concurrency
+    }
+
+    /// How many requests may be started in a span of time.
+    pub fn rate_limit(&self) -> Option<RateLimit> {
+        self.rate_limit
+    }
+
+    /// What an event must fulfil, as source text: all of these.
+    pub fn filters(&self) -> &[Box<RawValue>] {
+        &self.filters
+    }
+
+    /// The paths of the event that are sent; `None` for all.
+    pub fn fields(&self) -> Option<&[String]> {
+        self.fields.as_deref()
+    }
+
+    /// For people.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// For people and tools; never sent.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
+    }
+}
+
+fn check_version(field: &Field) -> Result<(), SubscriptionError> {
+    match field.whole_number()? {
+        0 => Err(field.refuse(Rule::Range {
+            least: VERSION,
+            most: VERSION,
+        })),
+        VERSION => Ok(()),
+        _newer => Err(field.refuse(Rule::NewerVersion { known: VERSION })),
+    }
+}
+
+fn must_equal(fields: &Fields, name: &str, expected: &str) -> Result<(), SubscriptionError> {
+    match fields.get(name) {
+        Some(field) if field.string()? != expected => Err(field.refuse(Rule::DiffersFromKey)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn events(field: &Field) -> Result<Vec<EventPattern>, SubscriptionError> {
+    let entries = field.list(MOST_PATTERNS)?;
+    if entries.is_empty() {
+        return Err(field.refuse(Rule::Empty));
+    }
+    let pattern = |entry: &Field| {
+        let parsed = entry.string()?.parse::<EventPattern>();
+        parsed.map_err(|error| entry.refuse(error))
+    };
+    entries.iter().map(pattern).collect()
+}
+
+fn state(field: &Field) -> Result<State, SubscriptionError> {
+    match field.string()?.as_str() {
+        "active" => Ok(State::Active),
+        "paused" => Ok(State::Paused),
+        "disabled" => Ok(State::Disabled),
+        _ => Err(field.refuse(Rule::State)),
+    }
+}
+
+fn secrets(fields: &Fields, signed: bool) -> Result<Vec<SigningSecret>, SubscriptionError> {
+    if !signed && fields.get("secrets").is_none() {
+        return Ok(Vec::new());
+    }
+    let field = fields.require("secrets")?;
+    let secrets = signing::secrets(field)?;
+    if signed && secrets.is_empty() {
+        return Err(field.refuse(Rule::Empty));
+    }
+    Ok(secrets)
+}
+
+fn headers(
+    fields: &Fields,
+    url: &TargetUrl,
+    rules: &Rules,
+) -> Result<HeaderMap, SubscriptionError> {
+    let Some(field) = fields.get("headers") else {
+        return Ok(HeaderMap::new());
+    };
+    let headers = extra_headers::parse(field, rules.max_header_bytes)?;
+    if url.has_credentials() && headers.contains_key(http::header::AUTHORIZATION) {
+        return Err(field.refuse(HeaderError::AuthorizationTwice));
+    }
+    Ok(headers)
+}
+
+fn rate_limit(field: &Field) -> Result<RateLimit, SubscriptionError> {
+    let fields = field.object()?;
+    fields.only(&["requests", "per"])?;
+    Ok(RateLimit {
+        requests: fields.require("requests")?.number_in(1, MOST_REQUESTS)?,
+        per: fields.require("per")?.span(LONGEST_RATE_PERIOD)?,
+    })
+}
+
+fn filters(field: &Field) -> Result<Vec<Box<RawValue>>, SubscriptionError> {
+    let entries = field.list(MOST_FILTERS)?;
+    Ok(entries.into_iter().map(Field::into_raw).collect())
+}
+
+fn kept_fields(field: &Field) -> Result<Vec<String>, SubscriptionError> {
+    let path = |entry: &Field| {
+        let path = entry.short_string(LONGEST_FIELD)?;
+        if path.is_empty() {
+            return Err(entry.refuse(Rule::Empty));
+        }
+        Ok(path)
+    };
+    field.list(MOST_FIELDS)?.iter().map(path).collect()
+}
+
+fn labels(field: &Field) -> Result<BTreeMap<String, String>, SubscriptionError> {
+    let fields = field.object()?;
+    if fields.len() > MOST_LABELS {
+        return Err(field.refuse(Rule::TooMany { most: MOST_LABELS }));
+    }
+    let label = |(name, entry): (&str, &Field)| {
+        if name.len() > LONGEST_LABEL {
+            return Err(entry.refuse(Rule::TooLong {
+                most: LONGEST_LABEL,
+            }));
+        }
+        Ok((name.to_owned(), entry.short_string(LONGEST_LABEL)?))
+    };
+    fields.iter().map(label).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! Where a subscription's requests go.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+use url::Url;
+
+const LONGEST: usize = 2_048;
+const REDACTED: &str = "[redacted]";
+
+/// An absolute http or https URL. Printing it leaves out user, password and query, which may hold
+/// credentials.
+#[derive(Clone)]
+pub struct TargetUrl {
+    url: Url,
+    redacted: RedactedUrl,
+}
+
+/// A URL that may be shown to anyone. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedactedUrl(Arc<str>);
+
+/// Why a text is not a URL to send to.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum UrlError {
+    /// Too long.
+    #[error("must not be longer than {LONGEST} bytes")]
+    TooLong,
+    /// Characters that URL readers drop or turn into others, each in its own way.
+    #[error("must not hold spaces, control characters or backslashes")]
+    Characters,
+    /// Another scheme, or none.
+    #[error("must begin with `https://` or `http://`")]
+    Scheme,
+    /// No host, or a malformed one; a wrong port; anything else against the URL standard.
+    #[error("is not a URL with a host")]
+    Malformed,
+    /// Port 0 cannot be dialled.
+    #[error("must not name port 0")]
+    PortZero,
+    /// A fragment is never sent.
+    #[error("must not have a fragment")]
+    Fragment,
+}
+
+impl TargetUrl {
+    /// Reads a URL; user and password are allowed.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        if text.len() > LONGEST {
+            return Err(UrlError::TooLong);
+        }
+        let confusing = |char: char| char.is_whitespace() || char.is_control() || char == '\\';
+        if text.contains(confusing) {
+            return Err(UrlError::Characters);
+        }
+        let (scheme, rest) = text.split_once("://").ok_or(UrlError::Scheme)?;
+        if !["http", "https"]
+            .iter()
+            .any(|known| scheme.eq_ignore_ascii_case(known))
+        {
+            return Err(UrlError::Scheme);
+        }
+        // The URL standard skips further slashes and takes the next segment for the host.
+        if rest.starts_with('/') {
+            return Err(UrlError::Malformed);
+        }
+        let url = Url::parse(text).map_err(|_| UrlError::Malformed)?;
+        if !url.has_host() {
+            return Err(UrlError::Malformed);
+        }
+        if url.port() == Some(0) {
+            return Err(UrlError::PortZero);
+        }
+        if url.fragment().is_some() {
+            return Err(UrlError::Fragment);
+        }
+        let redacted = RedactedUrl(redact(&url).into());
+        Ok(Self { url, redacted })
+    }
+
+    /// The whole URL with its credentials, for the one place that sends.
+    pub fn expose(&self) -> &Url {
+        &self.url
+    }
+
+    /// What may be shown.
+    pub fn redacted(&self) -> &RedactedUrl {
+        &self.redacted
+    }
+
+    /// Whether user or password are part of it.
+    pub fn has_credentials(&self) -> bool {
+        !self.url.username().is_empty() || self.url.password().is_some()
+    }
+}
+
+fn redact(url: &Url) -> String {
+    let mut shown = format!("{}://", url.scheme());
+    if !url.username().is_empty() || url.password().is_some() {
+        shown += REDACTED;
+        shown += "@";
+    }
+    shown += url.host_str().unwrap_or_default();
+    if let Some(port) = url.port() {
+        shown += &format!(":{port}");
+    }
+    shown += url.path();
+    if url.query().is_some() {
+        shown += "?";
+        shown += REDACTED;
+    }
+    shown
+}
+
+impl fmt::Debug for TargetUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+impl fmt::Display for TargetUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.redacted, formatter)
+    }
+}
+
+impl fmt::Display for RedactedUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Serialize for RedactedUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_neither_credentials_nor_query() {
+        fn check(text: &str, expected: &str) {
+            let url = TargetUrl::parse(text).unwrap();
+            assert_eq!(url.to_string(), expected);
+            assert_eq!(format!("{url:?}"), expected);
+            assert_eq!(
+                serde_json::to_string(url.redacted()).unwrap(),
+                format!("\"{expected}\"")
+            );
+        }
+        check("https://example.com", "https://example.com/");
+        check(
+            "HTTPS://Example.com:8443/hooks",
+            "https://example.com:8443/hooks",
+        );
+        check(
+            "http://user:pass@example.com/a?token=1",
+            "http://[redacted]@example.com/a?[redacted]",
+        );
+        check(
+            "https://token@example.com/",
+            "https://[redacted]@example.com/",
+        );
+        check("https://[2001:db8::1]:1/", "https://[2001:db8::1]:1/");
+        check(
+            "https://b\u{fc}cher.example/\u{e9}",
+            "https://xn--bcher-kva.example/%C3%A9",
+        );
+        check("https://example.com/?", "https://example.com/?[redacted]");
+    }
+
+    #[test]
+    fn refuses_other_texts() {
+        fn check(text: &str, expected: UrlError) {
+            assert_eq!(TargetUrl::parse(text).unwrap_err(), expected, "{text}");
+        }
+        check("", UrlError::Scheme);
+        check("example.com/hooks", UrlError::Scheme);
+        check("//example.com/hooks", UrlError::Scheme);
+        check("http:example.com", UrlError::Scheme);
+        check("ftp://example.com", UrlError::Scheme);
+        check("file:///etc/passwd", UrlError::Scheme);
+        check("https://", UrlError::Malformed);
+        check("https:///example.com", UrlError::Malformed);
+        check("https://:80/", UrlError::Malformed);
+        check("https://user@/", UrlError::Malformed);
+        check("https://a:99999/", UrlError::Malformed);
+        check("https://a:0/", UrlError::PortZero);
+        check("https://a/#", UrlError::Fragment);
+        check("https://a/#b", UrlError::Fragment);
+        check(" https://a/", UrlError::Characters);
+        check("https://a/\n", UrlError::Characters);
+        check("https://a\\@b/", UrlError::Characters);
+        check(
+            &format!("https://a/{}", "x".repeat(2_039)),
+            UrlError::TooLong,
+        );
+        assert!(TargetUrl::parse(&format!("https://a/{}", "x".repeat(2_038))).is_ok());
+    }
+}
