@@ -1,11 +1,19 @@
 //! Whether the test bed can be trusted.
 
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
+
 use crate::support::foreign_producers::ForeignProducer;
+use crate::support::free_port::free_port;
 use crate::support::kafka::NewRecord;
+use crate::support::process::Process;
 use crate::support::receiver::{Answer, Keep, Receiver};
-use crate::support::{Bed, Outcome, tests, unique_name};
+use crate::support::{Bed, Outcome, tests, unique_name, watchdog};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -13,7 +21,9 @@ tests! {
     plain:
         a_receiver_keeps_raw_bytes_and_answers_in_turn,
         a_receiver_plays_what_no_server_should,
-        a_receiver_takes_load;
+        a_receiver_takes_load,
+        the_end_of_a_process_is_seen,
+        everything_ends_when_the_run_is_killed;
     kafka:
         records_come_back_as_they_were_produced,
         aborted_records_are_not_read,
@@ -160,6 +170,59 @@ async fn a_receiver_takes_load(_: Bed) -> Outcome {
     assert!(received.iter().all(|one| one.body.is_empty()));
     // Enough for the loads of these tests even beside a compiler; an idle machine shows far more.
     assert!(per_second > 1_000.0, "{per_second} requests a second");
+    Ok(())
+}
+
+async fn the_end_of_a_process_is_seen(bed: Bed) -> Outcome {
+    let nobody = ([127, 0, 0, 1], free_port()?).into();
+    let start = |name: &str| {
+        let mut command = Command::new("tail");
+        command.args(["-f", "/dev/null"]);
+        Process::spawn(command, nobody, bed.folder().join(name))
+    };
+    let asked = start("asked.log")?;
+    assert!(asked.wait_exit(Duration::from_millis(20)).await.is_err());
+    asked.sigstop()?;
+    asked.sigcont()?;
+    asked.sigterm()?;
+    assert_eq!(asked.wait_exit(SOON).await?.signal(), Some(15));
+    assert!(
+        asked.sigterm().is_err(),
+        "a signal to whoever has the id now"
+    );
+
+    let killed = start("killed.log")?;
+    killed.sigstop()?;
+    killed.kill9().await?;
+    assert_eq!(
+        killed.exit_status().and_then(|status| status.signal()),
+        Some(9)
+    );
+    assert!(killed.wait_ready(SOON).await.is_err());
+    Ok(())
+}
+
+/// Runs the watchdog of a test process of its own, then kills that with -9.
+async fn everything_ends_when_the_run_is_killed(_: Bed) -> Outcome {
+    let mut run = Command::new(std::env::current_exe()?)
+        .arg(watchdog::REHEARSAL)
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut output = BufReader::new(run.stdout.take().context("stdout is piped")?);
+    let mut said = String::new();
+    output.read_line(&mut said)?;
+    let (guarded, folder) = said.trim().split_once(' ').context("pid and folder")?;
+    let is_there = || Path::new("/proc").join(guarded).exists() || Path::new(folder).exists();
+    assert!(is_there(), "{said}");
+    run.kill()?;
+    run.wait()?;
+    let gone = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(10));
+        while is_there() {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(SOON, gone).await?;
     Ok(())
 }
 

@@ -29,6 +29,9 @@ done
 rm -rf -- "$1"
 "#;
 
+/// The argument that makes the test binary only rehearse being killed.
+pub const REHEARSAL: &str = "--rehearse-being-killed";
+
 struct Watchdog {
     shell: Mutex<Option<Child>>,
     folder: PathBuf,
@@ -70,6 +73,16 @@ pub fn end() {
         // It has nothing to answer: what it could not end, nobody can.
         drop(shell.wait());
     }
+}
+
+/// Starts a process that would never end, has it guarded, says its id and the run's folder on stdout
+/// and waits to be killed.
+#[expect(clippy::print_stdout, reason = "read by the test that started this")]
+pub fn rehearse() -> std::io::Result<()> {
+    let mut child = Command::new("tail").args(["-f", "/dev/null"]).spawn()?;
+    guard(child.id());
+    println!("{} {}", child.id(), folder().display());
+    child.wait().map(drop)
 }
 
 fn watchdog() -> &'static Watchdog {
