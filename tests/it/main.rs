@@ -1,2 +1,18 @@
-//! Tests.
-fn main() {}
+//! The tests that need a real socket, a real process or a real Kafka: one binary, one broker.
+//!
+//! `cargo test --test it` runs all; `cargo test --test it bed::` those whose names hold `bed::`. The
+//! broker is looked for, and if need be started, when the first test asks for one.
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
+
+/// The test bed itself: broker, receiver, watchdog.
+mod bed;
+mod support;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if std::env::args().any(|argument| argument == support::watchdog::REHEARSAL) {
+        return support::watchdog::rehearse().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    support::run([bed::tests()])
+}

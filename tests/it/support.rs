@@ -1,0 +1,216 @@
+//! What a test stands on. A test is an `async fn(Bed) -> Outcome` named in its module's [`tests!`]
+//! list; its [`Bed`] gives it a folder of its own and, if it asked for one, the run's Kafka broker.
+#![allow(
+    dead_code,
+    reason = "the bed offers more than the tests of one moment use"
+)]
+
+pub mod broker;
+pub mod expositions;
+pub mod foreign_producers;
+pub mod free_port;
+pub mod hooktide;
+pub mod http_get;
+
+pub mod kafka;
+pub mod process;
+pub mod receiver;
+pub mod topic_reader;
+pub mod watchdog;
+
+use std::fs;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use broker::{Broker, StartError};
+use kafka::Kafka;
+
+/// What a test function returns.
+pub type Outcome = anyhow::Result<()>;
+
+/// A test that takes longer has failed.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// How much of each log file a failed test shows, in bytes.
+const LOG_TAIL: usize = 6 * 1024;
+
+/// Tests at once unless `--test-threads` says otherwise: they mostly wait.
+const THREADS: usize = 4;
+
+/// A named test.
+pub struct Test {
+    name: &'static str,
+    needs_kafka: bool,
+    body: fn(Bed) -> Pin<Box<dyn Future<Output = Outcome>>>,
+}
+
+impl Test {
+    /// What [`tests!`] expands to; `name` is the function's path.
+    pub fn new(
+        name: &'static str,
+        needs_kafka: bool,
+        body: fn(Bed) -> Pin<Box<dyn Future<Output = Outcome>>>,
+    ) -> Self {
+        let name = name.strip_prefix("it::").unwrap_or(name);
+        Self {
+            name,
+            needs_kafka,
+            body,
+        }
+    }
+
+    fn into_trial(self) -> Trial {
+        let name = self.name;
+        Trial::ignorable_test(name, move || self.run())
+    }
+
+    fn run(self) -> Result<Completion, Failed> {
+        let kafka = match self.needs_kafka.then(the_broker) {
+            None => None,
+            Some(Ok(broker)) => Some(broker.kafka().clone()),
+            Some(Err(StartError::Missing(_))) if !is_ci() => {
+                return Ok(Completion::ignored_with("no Kafka"));
+            }
+            Some(Err(error)) => return Err(Failed::from(error)),
+        };
+        let folder = watchdog::folder().join(self.name.replace("::", "."));
+        fs::create_dir_all(&folder)?;
+        let bed = Bed {
+            kafka,
+            folder: folder.clone(),
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
+        // A panic must reach the message with the logs too, hence not only libtest-mimic's own catch.
+        let test = std::panic::AssertUnwindSafe(|| {
+            runtime.block_on(async { tokio::time::timeout(LIMIT, (self.body)(bed)).await })
+        });
+        let outcome = match std::panic::catch_unwind(test) {
+            Ok(Ok(Ok(()))) => Ok(Completion::Completed),
+            Ok(Ok(Err(error))) => Err(format!("{error:?}")),
+            Ok(Err(_)) => Err(format!("took longer than {LIMIT:?}")),
+            Err(panic) => Err(panic_message(panic.as_ref())),
+        };
+        runtime.shutdown_timeout(Duration::from_secs(5));
+        outcome.map_err(|message| Failed::from(format!("{message}\n{}", log_tails(&folder))))
+    }
+}
+
+/// The surroundings of one test.
+#[derive(Clone)]
+pub struct Bed {
+    kafka: Option<Kafka>,
+    folder: PathBuf,
+}
+
+impl Bed {
+    /// The broker of this run; an error when the test is not listed as `kafka`.
+    pub fn kafka(&self) -> anyhow::Result<&Kafka> {
+        self.kafka
+            .as_ref()
+            .context("this test is not in its module's `kafka:` list")
+    }
+
+    /// The test's own folder. Files named `*.log` are shown when the test fails.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// `tests! { plain: a, b; kafka: c, d }` makes `pub fn tests()`, which lists those functions of the
+/// module: the plain ones run anywhere, the others need a broker.
+macro_rules! tests {
+    (plain: $($plain:ident),*; kafka: $($kafka:ident),* $(,)?) => {
+        /// The tests of this module.
+        pub fn tests() -> Vec<crate::support::Test> {
+            vec![
+                $(crate::support::Test::new(
+                    concat!(module_path!(), "::", stringify!($plain)),
+                    false,
+                    |bed| Box::pin($plain(bed)),
+                ),)*
+                $(crate::support::Test::new(
+                    concat!(module_path!(), "::", stringify!($kafka)),
+                    true,
+                    |bed| Box::pin($kafka(bed)),
+                ),)*
+            ]
+        }
+    };
+}
+pub(crate) use tests;
+
+/// Runs the tests that the command line selects and ends everything that they started.
+pub fn run(modules: impl IntoIterator<Item = Vec<Test>>) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(Some(THREADS));
+    let trials = modules.into_iter().flatten().map(Test::into_trial);
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    if let Some(Ok(broker)) = BROKER.get() {
+        broker.stop();
+    }
+    watchdog::end();
+    conclusion.exit_code()
+}
+
+static BROKER: OnceLock<Result<Broker, StartError>> = OnceLock::new();
+
+#[expect(clippy::print_stderr, reason = "what is skipped is said")]
+fn the_broker() -> Result<&'static Broker, StartError> {
+    let start = || {
+        Broker::start().inspect_err(|error| {
+            eprintln!("\n*** WITHOUT KAFKA no test that needs it runs: {error} ***\n");
+        })
+    };
+    BROKER.get_or_init(start).as_ref().map_err(Clone::clone)
+}
+
+fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
+}
+
+/// A short name that no other test of this or another run uses.
+pub fn unique_name() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("it-{:06x}-{number}", rand::random::<u32>() >> 8)
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    format!(
+        "panicked: {}",
+        text.unwrap_or("with something else than a text")
+    )
+}
+
+fn log_tails(folder: &Path) -> String {
+    let mut tails = String::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().extension().is_some_and(|name| name == "log") {
+            tails.push_str(&tail(&entry.path(), LOG_TAIL));
+        }
+    }
+    tails
+}
+
+/// The last `limit` bytes of a file under a line with its name.
+pub fn tail(file: &Path, limit: usize) -> String {
+    let bytes = fs::read(file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(limit)..]).into_owned();
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    format!("--- end of {name}:\n{text}\n")
+}

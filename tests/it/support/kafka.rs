@@ -1,0 +1,286 @@
+//! The test's side of Kafka: makes topics, produces, and reads what has become of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use rdkafka::ClientConfig;
+use rdkafka::TopicPartitionList;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::future_producer::DeliveryFuture;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+
+use super::topic_reader::{Record, TopicReader};
+
+/// How long the broker may take to answer a request of the test.
+pub const ANSWER: Duration = Duration::from_secs(20);
+
+/// A Kafka cluster as seen by a test. Cheap to clone.
+#[derive(Clone)]
+pub struct Kafka {
+    bootstrap_servers: Arc<str>,
+    producer: FutureProducer,
+}
+
+/// A record to be produced.
+#[derive(Clone, Debug, Default)]
+pub struct NewRecord {
+    /// None: Kafka's null key.
+    pub key: Option<String>,
+    /// None: a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// In their order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// None: the producer's partitioner decides.
+    pub partition: Option<i32>,
+}
+
+/// Where a record has landed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Landed {
+    /// From 0.
+    pub partition: i32,
+    /// Within the partition.
+    pub offset: i64,
+}
+
+/// What a group has committed for a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The topic's full name.
+    pub topic: String,
+    /// From 0.
+    pub partition: i32,
+    /// None: nothing yet.
+    pub offset: Option<i64>,
+    /// Commit metadata as written.
+    pub metadata: String,
+}
+
+impl NewRecord {
+    /// A value without a key.
+    pub fn value(value: impl Into<Vec<u8>>) -> Self {
+        Self {
+            value: Some(value.into()),
+            ..Self::default()
+        }
+    }
+
+    /// A value under a key.
+    pub fn keyed(key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        Self {
+            key: Some(key.into()),
+            ..Self::value(value)
+        }
+    }
+}
+
+impl Kafka {
+    /// Connects lazily: fails only on settings.
+    pub fn new(bootstrap_servers: &str) -> anyhow::Result<Self> {
+        let producer = client_config(bootstrap_servers)
+            .set("linger.ms", "1")
+            .set("message.max.bytes", "20000000")
+            .set("delivery.timeout.ms", "20000")
+            .set("queue.buffering.max.messages", "1000000")
+            .create()?;
+        Ok(Self {
+            bootstrap_servers: bootstrap_servers.into(),
+            producer,
+        })
+    }
+
+    /// For clients of the test's own.
+    pub fn bootstrap_servers(&self) -> &str {
+        &self.bootstrap_servers
+    }
+
+    /// The settings that every client of this cluster needs.
+    pub fn client_config(&self) -> ClientConfig {
+        client_config(&self.bootstrap_servers)
+    }
+
+    /// One metadata request; blocks for at most `within`.
+    pub fn ask_for_metadata(&self, within: Duration) -> anyhow::Result<()> {
+        let consumer: BaseConsumer = self.client_config().create()?;
+        consumer.fetch_metadata(None, within)?;
+        Ok(())
+    }
+
+    /// Makes a topic with these settings (`[("cleanup.policy", "compact")]`).
+    pub async fn create_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<()> {
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
+        let results = self
+            .admin()?
+            .create_topics([&topic], &admin_options())
+            .await?;
+        for result in results {
+            result.map_err(|(name, code)| anyhow::anyhow!("topic {name}: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// Removes a topic.
+    pub async fn delete_topic(&self, name: &str) -> anyhow::Result<()> {
+        let results = self
+            .admin()?
+            .delete_topics(&[name], &admin_options())
+            .await?;
+        for result in results {
+            result.map_err(|(name, code)| anyhow::anyhow!("topic {name}: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// Produces a record and waits for the broker's acknowledgement.
+    pub async fn produce(&self, topic: &str, record: &NewRecord) -> anyhow::Result<Landed> {
+        let landed = self
+            .produce_all(topic, std::slice::from_ref(record))
+            .await?;
+        landed.first().copied().context("one record, one answer")
+    }
+
+    /// Produces records, batched, and waits for all acknowledgements. Records of one partition keep
+    /// their order.
+    pub async fn produce_all(
+        &self,
+        topic: &str,
+        records: &[NewRecord],
+    ) -> anyhow::Result<Vec<Landed>> {
+        let mut pending = Vec::with_capacity(records.len());
+        for record in records {
+            pending.push(self.send(topic, record)?);
+        }
+        let mut landed = Vec::with_capacity(pending.len());
+        for delivery in pending {
+            let delivery = delivery
+                .await?
+                .map_err(|(error, _)| error)
+                .with_context(|| format!("producing to {topic}"))?;
+            landed.push(Landed {
+                partition: delivery.partition,
+                offset: delivery.offset,
+            });
+        }
+        Ok(landed)
+    }
+
+    fn send(&self, topic: &str, record: &NewRecord) -> anyhow::Result<DeliveryFuture> {
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in &record.headers {
+            headers = headers.insert(Header {
+                key,
+                value: Some(value),
+            });
+        }
+        let mut sent = FutureRecord::<str, [u8]>::to(topic).headers(headers);
+        sent.key = record.key.as_deref();
+        sent.payload = record.value.as_deref();
+        sent.partition = record.partition;
+        let queued = self.producer.send_result(sent);
+        queued
+            .map_err(|(error, _)| error)
+            .with_context(|| format!("producing to {topic}"))
+    }
+
+    /// Every committed record of a topic, partition by partition, up to the stable end of now.
+    pub async fn read_topic(&self, topic: &str) -> anyhow::Result<Vec<Record>> {
+        let (config, topic) = (self.client_config(), topic.to_owned());
+        blocking(move || TopicReader::open(&config, &topic)?.read_to_end()).await
+    }
+
+    /// Follows a topic from its beginning until `condition` holds for all committed records read so
+    /// far; an error that shows them when that takes longer than `within`.
+    pub async fn wait_for_topic(
+        &self,
+        topic: &str,
+        within: Duration,
+        condition: impl Fn(&[Record]) -> bool + Send + 'static,
+    ) -> anyhow::Result<Vec<Record>> {
+        let (config, topic) = (self.client_config(), topic.to_owned());
+        blocking(move || TopicReader::open(&config, &topic)?.follow_until(within, condition)).await
+    }
+
+    /// What `group` has committed for every partition of `topics`.
+    pub async fn committed(&self, group: &str, topics: &[&str]) -> anyhow::Result<Vec<Committed>> {
+        let mut config = self.client_config();
+        config.set("group.id", group);
+        let topics: Vec<String> = topics.iter().map(|&topic| topic.to_owned()).collect();
+        blocking(move || {
+            let consumer: BaseConsumer = config.create()?;
+            let mut wanted = TopicPartitionList::new();
+            for topic in &topics {
+                for partition in partitions(&consumer, topic)? {
+                    wanted.add_partition(topic, partition);
+                }
+            }
+            let committed = consumer.committed_offsets(wanted, ANSWER)?;
+            committed
+                .elements()
+                .iter()
+                .map(|element| {
+                    element.error()?;
+                    Ok(Committed {
+                        topic: element.topic().to_owned(),
+                        partition: element.partition(),
+                        offset: element.offset().to_raw().filter(|offset| *offset >= 0),
+                        metadata: element.metadata().to_owned(),
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    fn admin(&self) -> anyhow::Result<AdminClient<DefaultClientContext>> {
+        Ok(self.client_config().create()?)
+    }
+}
+
+/// The numbers of a topic's partitions; an error when there is no such topic.
+pub fn partitions(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<i32>> {
+    let metadata = consumer.fetch_metadata(Some(topic), ANSWER)?;
+    let partitions = metadata
+        .topics()
+        .iter()
+        .filter(|found| found.name() == topic)
+        .flat_map(|found| found.partitions())
+        .map(|partition| partition.id())
+        .collect::<Vec<_>>();
+    anyhow::ensure!(!partitions.is_empty(), "there is no topic {topic}");
+    Ok(partitions)
+}
+
+fn client_config(bootstrap_servers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", bootstrap_servers)
+        .set("reconnect.backoff.ms", "20")
+        .set("reconnect.backoff.max.ms", "200")
+        .set("topic.metadata.refresh.fast.interval.ms", "20");
+    config
+}
+
+fn admin_options() -> AdminOptions {
+    // An answer means that the topic is there, not only asked for.
+    AdminOptions::new()
+        .operation_timeout(Some(ANSWER))
+        .request_timeout(Some(ANSWER))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(work).await?
+}
