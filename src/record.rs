@@ -11,6 +11,7 @@ mod headers;
 mod json_object;
 pub mod json_text;
 mod reject;
+mod rfc_3339;
 pub mod subscription;
 mod subscription_key;
 mod task;

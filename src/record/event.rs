@@ -1,13 +1,11 @@
 //! A business event, as upstream systems produce it: the plain JSON form.
 
 use serde_json::value::RawValue;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::clock::Timestamp;
 use crate::record::json_object::{self, JsonError, Members};
 use crate::record::subscription_key::is_key_part;
-use crate::record::{Coordinates, EventKey};
+use crate::record::{Coordinates, EventKey, rfc_3339};
 
 const DEFAULT_TENANT: &str = "default";
 const LONGEST_TYPE: usize = 256;
@@ -164,7 +162,8 @@ impl Event {
         &self.tenant
     }
 
-    /// When it happened, in RFC 3339: as the producer wrote it, else the record's time.
+    /// When it happened, in RFC 3339: as the producer wrote it, else the record's time. Needs no
+    /// escapes in JSON.
     pub fn timestamp(&self) -> &str {
         &self.timestamp
     }
@@ -205,7 +204,7 @@ fn string(raw: &RawValue) -> Option<String> {
 
 fn time_text(raw: &RawValue, member: &'static str) -> Result<String, EventError> {
     string(raw)
-        .filter(|text| OffsetDateTime::parse(text, &Rfc3339).is_ok())
+        .filter(|text| rfc_3339::parse(text).is_some())
         .ok_or(EventError::BadTimestamp { member })
 }
 

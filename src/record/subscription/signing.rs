@@ -1,11 +1,9 @@
 //! What a subscription's requests are signed with.
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
 use super::error::{Rule, SubscriptionError};
 use super::field::Field;
 use crate::clock::Timestamp;
+use crate::record::rfc_3339;
 use crate::secret::Secret;
 
 const MOST_SECRETS: usize = 16;
@@ -122,9 +120,5 @@ fn file_path(field: &Field) -> Result<String, SubscriptionError> {
 }
 
 fn time(field: &Field) -> Result<Timestamp, SubscriptionError> {
-    OffsetDateTime::parse(&field.string()?, &Rfc3339)
-        .ok()
-        .and_then(|time| i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok())
-        .map(Timestamp::from_millis)
-        .ok_or_else(|| field.refuse(Rule::Time))
+    rfc_3339::parse(&field.string()?).ok_or_else(|| field.refuse(Rule::Time))
 }
