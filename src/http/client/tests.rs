@@ -291,7 +291,7 @@ async fn the_timeout_is_that_of_the_whole_exchange() {
             read_request(&mut stream).await;
             stream.write_all(start.as_bytes()).await.unwrap();
             while drip && stream.write_all(b"1\r\nx\r\n").await.is_ok() {
-                tokio::time::sleep(SHORT / 10).await;
+                tokio::time::sleep(SHORT / 10).await; // what this endpoint does, not a wait for it
             }
             pending::<()>().await;
         })
