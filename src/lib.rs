@@ -17,6 +17,9 @@
 pub mod clock;
 pub mod config;
 pub mod kafka;
+pub mod metrics;
 pub mod record;
 pub mod role;
+pub mod shutdown;
+pub mod telemetry;
 pub mod topic;
