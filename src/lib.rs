@@ -14,6 +14,7 @@
 //! clock, no I/O); the file of the same name beside it is the loop that connects them to Kafka and
 //! HTTP.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod kafka;
