@@ -14,6 +14,7 @@
 //! clock, no I/O); the file of the same name beside it is the loop that connects them to Kafka and
 //! HTTP.
 
+pub mod cli;
 pub mod clock;
 pub mod offset_tracker;
 pub mod duration_text;
@@ -24,6 +25,9 @@ pub mod retry;
 pub mod router;
 pub mod config;
 pub mod kafka;
+pub mod metrics;
 pub mod role;
+pub mod shutdown;
+pub mod telemetry;
 pub mod topic;
 pub mod secret;
