@@ -15,15 +15,15 @@
 //! HTTP.
 
 pub mod clock;
-pub mod offset_tracker;
-pub mod duration_text;
+pub mod config;
 pub mod dispatcher;
+pub mod duration_text;
 pub mod http;
+pub mod kafka;
+pub mod offset_tracker;
 pub mod record;
 pub mod retry;
-pub mod router;
-pub mod config;
-pub mod kafka;
 pub mod role;
-pub mod topic;
+pub mod router;
 pub mod secret;
+pub mod topic;
