@@ -6,6 +6,7 @@ mod address_range;
 mod client;
 mod exchange;
 mod failure;
+mod lookups;
 mod resolver;
 mod tls;
 

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::address_policy::AddressPolicy;
 use super::exchange::{Answer, ErrorClass, Exchange, Failure, Request};
 use super::failure;
+use super::lookups::Lookups;
 use super::resolver::Resolver;
 use super::tls::{self, TlsError};
 
@@ -84,10 +85,12 @@ impl Client {
     /// [`ClientError`] when a certificate file or a setting is unusable.
     pub fn new(settings: &Settings) -> Result<Self, ClientError> {
         let address_policy = Arc::new(settings.address_policy.clone());
+        let lookups = Arc::new(Lookups::default());
         let tls = tls::client_config(settings.ca_file.as_deref())?;
         let build = |plaintext| {
             let resolver = Resolver {
                 policy: Arc::clone(&address_policy),
+                lookups: Arc::clone(&lookups),
                 plaintext,
             };
             reqwest::Client::builder()

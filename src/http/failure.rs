@@ -48,6 +48,9 @@ fn class_of_cause(cause: &(dyn Error + 'static), connecting: bool) -> Option<Err
     if let Some(error) = cause.downcast_ref::<hyper::Error>() {
         return class_of_hyper(error);
     }
+    if let Some(error) = cause.downcast_ref::<h2::Error>() {
+        return class_of_h2(error);
+    }
     if let Some(error) = cause.downcast_ref::<io::Error>() {
         return class_of_io(error, connecting);
     }
@@ -63,6 +66,17 @@ fn class_of_hyper(error: &hyper::Error) -> Option<ErrorClass> {
         Some(ErrorClass::Timeout)
     } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
         Some(ErrorClass::Reset)
+    } else {
+        None
+    }
+}
+
+fn class_of_h2(error: &h2::Error) -> Option<ErrorClass> {
+    if error.is_remote() && (error.is_reset() || error.is_go_away()) {
+        Some(ErrorClass::Reset)
+    } else if error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM) {
+        // Our side hung up on a head far beyond its bound.
+        Some(ErrorClass::ResponseTooLarge)
     } else {
         None
     }

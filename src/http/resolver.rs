@@ -10,11 +10,14 @@ use thiserror::Error;
 use tokio::net::lookup_host;
 
 use super::address_policy::{AddressPolicy, Refused};
+use super::lookups::Lookups;
 
 /// Resolves by the system and passes on only what may be dialled. The client gives a resolver the
 /// name but not the scheme, so the client for plain http has one of its own.
 pub(super) struct Resolver {
     pub(super) policy: Arc<AddressPolicy>,
+    /// Shared by the clients.
+    pub(super) lookups: Arc<Lookups>,
     /// Whether the connection will be without encryption.
     pub(super) plaintext: bool,
 }
@@ -34,16 +37,23 @@ pub(super) enum ResolveError {
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let policy = Arc::clone(&self.policy);
+        let lookups = Arc::clone(&self.lookups);
         let plaintext = self.plaintext;
         Box::pin(async move {
-            // Port 0 stands for the URL's.
-            let found = lookup_host((name.as_str(), 0))
+            let found = lookups
+                .join(name.as_str(), || look_up(name.as_str().to_owned()))
                 .await
                 .map_err(ResolveError::Lookup)?;
-            let addresses: Addrs = Box::new(dialable(found, &policy, plaintext)?.into_iter());
+            let addresses: Addrs =
+                Box::new(dialable(found.into_iter(), &policy, plaintext)?.into_iter());
             Ok(addresses)
         })
     }
+}
+
+async fn look_up(name: String) -> io::Result<Vec<SocketAddr>> {
+    let found = lookup_host((name, 0)).await?; // port 0 stands for the URL's
+    Ok(found.collect())
 }
 
 /// Leaves out the addresses that are forbidden. The rest may be dialled: a name with one private
