@@ -16,15 +16,15 @@
 
 pub mod cli;
 pub mod clock;
-pub mod offset_tracker;
-pub mod duration_text;
+pub mod config;
 pub mod dispatcher;
+pub mod duration_text;
 pub mod http;
+pub mod kafka;
+pub mod offset_tracker;
 pub mod record;
 pub mod retry;
 pub mod router;
-pub mod config;
-pub mod kafka;
 pub mod metrics;
 pub mod role;
 pub mod shutdown;

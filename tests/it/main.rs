@@ -6,6 +6,19 @@
 
 /// The test bed itself: broker, receiver, watchdog.
 mod bed;
+/// Endpoints that behave badly or may not be reached.
+mod delivery;
+/// Processes that come, go, die and return.
+mod members;
+/// Records that cannot be processed.
+mod rejects;
+/// When a delivery is tried again, and when it is given up.
+mod retry;
+/// Which events reach which endpoints, and what arrives there.
+mod routing;
+/// Changes of subscriptions while deliveries are under way.
+mod table;
+
 mod support;
 
 use std::process::ExitCode;
@@ -14,5 +27,13 @@ fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == support::watchdog::REHEARSAL) {
         return support::watchdog::rehearse().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
-    support::run([bed::tests()])
+    support::run([
+        bed::tests(),
+        routing::tests(),
+        retry::tests(),
+        table::tests(),
+        rejects::tests(),
+        delivery::tests(),
+        members::tests(),
+    ])
 }

@@ -15,6 +15,7 @@ pub mod http_get;
 pub mod kafka;
 pub mod process;
 pub mod receiver;
+pub mod scene;
 pub mod topic_reader;
 pub mod watchdog;
 

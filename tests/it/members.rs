@@ -1,0 +1,220 @@
+//! Processes that come, go, die and return: nothing is lost, and doubled only what was under way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::kafka::NewRecord;
+use crate::support::process::Process;
+use crate::support::receiver::{Answer, Keep, Received};
+use crate::support::scene::{BOTH, READY, SOON, Scene, event};
+use crate::support::{Bed, Outcome, tests};
+
+tests! {
+    plain: ;
+    kafka:
+        sigterm_drains_and_a_restart_goes_on,
+        kill_9_loses_nothing,
+        members_join_and_leave,
+        a_zombie_sends_nothing,
+}
+
+/// Sessions that end within a test's patience.
+const SESSION: (&str, &str) = ("kafka.session_timeout", "6s");
+const DRAIN: (&str, &str) = ("shutdown.timeout", "4s");
+
+/// How often each delivery id came.
+fn counts(received: &[Received]) -> BTreeMap<&str, usize> {
+    let mut counts = BTreeMap::new();
+    for request in received {
+        *counts.entry(request.id()).or_default() += 1;
+    }
+    counts
+}
+
+fn doubled(received: &[Received]) -> usize {
+    received.len() - counts(received).len()
+}
+
+/// Two subscriptions of the tenant of [`event`].
+async fn subscribe_twice(scene: &Scene) -> Outcome {
+    scene.subscribe("acme/one", "/one", json!({})).await?;
+    scene.subscribe("acme/two", "/two", json!({})).await
+}
+
+async fn produce_numbered(scene: &Scene, numbers: std::ops::Range<usize>) -> Outcome {
+    let records: Vec<_> = numbers
+        .map(|number| NewRecord::value(event(&format!("evt_{number}"), json!({})).to_string()))
+        .collect();
+    scene.produce_all(&records).await
+}
+
+/// Waits until so many deliveries have come at least once.
+async fn wait_for_ids(
+    scene: &Scene,
+    count: usize,
+    within: Duration,
+) -> anyhow::Result<Vec<Received>> {
+    scene
+        .receiver
+        // The cheap question first: it is asked for every request.
+        .wait_for(within, |all| {
+            all.len() >= count && counts(all).len() >= count
+        })
+        .await
+}
+
+async fn sigterm_drains_and_a_restart_goes_on(bed: Bed) -> Outcome {
+    let scene = Scene::set(&bed, &[SESSION, DRAIN]).await?;
+    scene.subscribe("acme/one", "/one", json!({})).await?;
+    let slow = Answer::status(200).after(Duration::from_secs(1));
+    scene.receiver.script("/one", [slow, Answer::status(200)]);
+    let process = scene.run("a").await?;
+    produce_numbered(&scene, 0..1).await?;
+    scene.receiver.wait_for_count("/one", 1, SOON).await?;
+    process.sigterm()?;
+    assert_eq!(process.wait_exit(SOON).await?.code(), Some(0));
+    // The answer that was awaited is in the books.
+    assert_eq!(scene.installation.read_topic("attempts").await?.len(), 1);
+
+    let _process = scene.run("a").await?;
+    produce_numbered(&scene, 1..2).await?;
+    wait_for_ids(&scene, 2, SOON).await?;
+    assert_eq!(scene.receiver.received().len(), 2);
+    Ok(())
+}
+
+/// Five kills over 20,000 events to two endpoints. What may come twice by a kill is at most what had
+/// reached the receiver without being in the committed attempts.
+async fn kill_9_loses_nothing(bed: Bed) -> Outcome {
+    const EVENTS: usize = 20_000;
+    const KILLS: usize = 5;
+    let scene = Scene::keeping(&bed, Keep::Ids, &[SESSION, DRAIN]).await?;
+    subscribe_twice(&scene).await?;
+    produce_numbered(&scene, 0..EVENTS).await?;
+    let mut may_double = 0;
+    for kill in 1..=KILLS {
+        let process = scene.installation.start("a", BOTH)?;
+        let enough = 2 * EVENTS * kill / (KILLS + 1);
+        wait_for_ids(&scene, enough, READY * 2).await?;
+        process.kill9().await?;
+        let mut unrecorded: BTreeSet<String> = BTreeSet::new();
+        unrecorded.extend(
+            scene
+                .receiver
+                .received()
+                .iter()
+                .map(|one| one.id().to_owned()),
+        );
+        for attempt in scene.installation.read_topic("attempts").await? {
+            let attempt = attempt.json()?;
+            unrecorded.remove(attempt["delivery_id"].as_str().unwrap_or_default());
+        }
+        may_double += unrecorded.len();
+    }
+    let _process = scene.installation.start("a", BOTH)?;
+    let received = wait_for_ids(&scene, 2 * EVENTS, READY * 2).await?;
+    assert_eq!(counts(&received).len(), 2 * EVENTS);
+    let all = scene
+        .installation
+        .wait_for_topic("attempts", READY, |records| {
+            let ids = records.iter().filter_map(|record| record.json().ok());
+            let ids: BTreeSet<_> = ids.map(|one| one["delivery_id"].to_string()).collect();
+            ids.len() == 2 * EVENTS
+        })
+        .await?;
+    // Each delivery has reached its end once, however often it was sent.
+    assert_eq!(all.len(), 2 * EVENTS);
+    let doubled = doubled(&scene.receiver.received());
+    assert!(
+        doubled <= may_double,
+        "{doubled} doubled, {may_double} under way"
+    );
+    Ok(())
+}
+
+async fn members_join_and_leave(bed: Bed) -> Outcome {
+    const STEP: usize = 2_000;
+    let scene = Scene::keeping(&bed, Keep::Ids, &[SESSION, DRAIN]).await?;
+    subscribe_twice(&scene).await?;
+    let start = async || {
+        let process = scene.installation.start_dynamic(BOTH)?;
+        process.wait_ready(READY).await.map(|()| process)
+    };
+    let first = start().await?;
+    let _second = start().await?;
+    produce_numbered(&scene, 0..STEP).await?;
+    wait_for_ids(&scene, STEP, READY).await?;
+    first.sigterm()?;
+    produce_numbered(&scene, STEP..2 * STEP).await?;
+    assert_eq!(first.wait_exit(SOON).await?.code(), Some(0));
+    wait_for_ids(&scene, 2 * STEP + STEP / 2, READY).await?;
+    let _third = start().await?;
+    produce_numbered(&scene, 2 * STEP..3 * STEP).await?;
+    let received = wait_for_ids(&scene, 6 * STEP, READY * 2).await?;
+    assert_eq!(doubled(&received), 0);
+    Ok(())
+}
+
+/// Frozen beyond its session, a process finds its partitions gone when it wakes: it must not send
+/// what another has sent, nor commit, and it becomes a member again.
+async fn a_zombie_sends_nothing(bed: Bed) -> Outcome {
+    const EVENTS: usize = 1_000;
+    let session = ("kafka.session_timeout", "3s");
+    let drain = ("shutdown.timeout", "2s");
+    let scene = Scene::keeping(&bed, Keep::Ids, &[session, drain]).await?;
+    subscribe_twice(&scene).await?;
+    // Slow enough that the frozen process holds work when it wakes.
+    let slow = Answer::status(200).after(Duration::from_millis(100));
+    scene.receiver.script("/one", [slow.clone()]);
+    scene.receiver.script("/two", [slow]);
+    let zombie = scene.installation.start_dynamic(BOTH)?;
+    zombie.wait_ready(READY).await?;
+    produce_numbered(&scene, 0..EVENTS).await?;
+    wait_for_ids(&scene, EVENTS / 2, READY).await?;
+    zombie.sigstop()?;
+    let at_the_stop = scene.receiver.received();
+    let other = scene.installation.start_dynamic(BOTH)?;
+    wait_for_ids(&scene, 2 * EVENTS, READY * 2).await?;
+    let before_it_wakes = scene.receiver.received().len();
+    zombie.sigcont()?;
+    wait_until_it_is_a_member_again(&zombie).await?;
+    produce_numbered(&scene, EVENTS..EVENTS + 100).await?;
+    let received = wait_for_ids(&scene, 2 * (EVENTS + 100), READY).await?;
+    assert_eq!(
+        received.len(),
+        before_it_wakes + 200,
+        "sent again by the one that woke"
+    );
+
+    let mut unrecorded: BTreeSet<&str> = at_the_stop.iter().map(Received::id).collect();
+    let attempts = scene.installation.read_topic("attempts").await?;
+    let mut of_the_other = BTreeSet::new();
+    for attempt in &attempts {
+        of_the_other.insert(attempt.json()?["delivery_id"].to_string());
+    }
+    assert_eq!(
+        of_the_other.len(),
+        attempts.len(),
+        "an end that was recorded twice"
+    );
+    unrecorded.retain(|id| counts(&received)[id] > 1);
+    assert_eq!(
+        doubled(&received),
+        unrecorded.len(),
+        "doubled without having been under way"
+    );
+    assert!(other.exit_status().is_none() && zombie.exit_status().is_none());
+    Ok(())
+}
+
+/// Ready before, not while it holds nothing, ready again with a new assignment.
+async fn wait_until_it_is_a_member_again(zombie: &Process) -> Outcome {
+    zombie
+        .wait_for_metrics(READY, |metrics| {
+            metrics.sum("hooktide_in_flight_requests", &[]) == 0.0
+        })
+        .await?;
+    zombie.wait_ready(READY).await
+}
