@@ -2,5 +2,11 @@
 //! like.
 
 pub mod client_config;
+pub mod lane;
+pub mod member;
+pub mod record;
+pub mod subscription_reader;
 pub mod topic_admin;
 pub mod topic_rules;
+
+mod client_log;

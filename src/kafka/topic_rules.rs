@@ -86,6 +86,8 @@ pub struct Tier {
 pub struct ClusterFacts {
     /// Partitions of `deliveries`, of each tier and of `endpoints`.
     pub partitions: i32,
+    /// Partitions of `attempts`.
+    pub attempts_partitions: i32,
     /// Every retry topic that exists, by rising delay.
     pub tiers: Vec<Tier>,
     /// The least `max.message.bytes` of the topics that tasks travel on, in bytes.
@@ -106,6 +108,10 @@ impl ClusterFacts {
             .min();
         Some(Self {
             partitions: deliveries.partitions,
+            attempts_partitions: cluster
+                .topics
+                .get(&topics.name(Topic::Attempts))
+                .map_or(1, |attempts| attempts.partitions),
             tiers,
             max_message_bytes: usize::try_from(limit.unwrap_or(BROKER_MAX_MESSAGE)).unwrap_or(0),
         })
