@@ -2,5 +2,6 @@
 //! like.
 
 pub mod client_config;
+pub mod client_log;
 pub mod topic_admin;
 pub mod topic_rules;

@@ -9,7 +9,7 @@ use crate::telemetry::start_log;
 
 /// Starts logging and the runtime, and works until a signal ends it.
 pub(super) fn run(config: Config, roles: Vec<Role>) -> Result<(), Failure> {
-    start_log(&config.telemetry).context("cannot start logging")?;
+    start_log(&config.telemetry).map_err(anyhow::Error::from)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
