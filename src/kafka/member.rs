@@ -137,11 +137,13 @@ impl Member {
         mut keep_trying: impl FnMut() -> bool,
     ) -> Result<Self, MemberError> {
         let waker = Waker::of_this_thread();
-        let group = GroupConsumer::new(&settings.consumer).map_err(MemberError::Client)?;
+        let group =
+            GroupConsumer::new(settings.role, &settings.consumer).map_err(MemberError::Client)?;
         // Before the group is joined: this fences a predecessor with the same instance id and ends
         // its pending transaction, which would hold up the committed offsets.
         let producer = loop {
             match TransactionalProducer::initialise(
+                settings.role,
                 settings.producer.clone(),
                 Duration::from_secs(5),
             ) {

@@ -15,7 +15,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
 
-use crate::kafka::client_log;
+use crate::kafka::client_log::ClientLog;
 use crate::kafka::record::TopicPartition;
 use crate::subscription_table::SubscriptionTable;
 use crate::telemetry::{Component, State};
@@ -59,15 +59,17 @@ pub enum SubscriptionReaderError {
     Thread(#[from] std::io::Error),
 }
 
-struct Context;
+struct Context {
+    log: ClientLog,
+}
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client_log::line(level, facility, message);
+        self.log.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        client_log::error(&error, reason);
+        self.log.error(error, reason);
     }
 }
 
@@ -90,7 +92,9 @@ impl SubscriptionReader {
                 topic,
                 partition: 0,
             },
-            consumer: config.create_with_context(Context)?,
+            consumer: config.create_with_context(Context {
+                log: ClientLog::new("subscriptions"),
+            })?,
             counts,
             health,
             table: RwLock::new(table),

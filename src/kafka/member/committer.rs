@@ -31,7 +31,7 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::group::Lookups;
 use super::metadata::{Progress, Stamp};
-use crate::kafka::client_log;
+use crate::kafka::client_log::ClientLog;
 use crate::kafka::record::Outgoing;
 use crate::metrics::RoleKafkaMetrics;
 use crate::wake::Waker;
@@ -86,6 +86,7 @@ impl Committer {
         let (outbox, verdicts) = bounded(1);
         let epoch = Arc::new(AtomicU64::new(0));
         let mut worker = Worker {
+            role: producer.role,
             producer: Some(producer.client),
             config: producer.config,
             lookups,
@@ -188,27 +189,43 @@ impl Committer {
 
 /// An initialised producer, ready for [`Committer::start`].
 pub(super) struct TransactionalProducer {
+    role: &'static str,
     client: BaseProducer<Context>,
     config: ClientConfig,
 }
 
 impl TransactionalProducer {
     /// Creates the producer and takes its transactional id over.
-    pub(super) fn initialise(config: ClientConfig, timeout: Duration) -> KafkaResult<Self> {
-        let client = initialised(&config, timeout)?;
-        Ok(Self { client, config })
+    pub(super) fn initialise(
+        role: &'static str,
+        config: ClientConfig,
+        timeout: Duration,
+    ) -> KafkaResult<Self> {
+        let client = initialised(role, &config, timeout)?;
+        Ok(Self {
+            role,
+            client,
+            config,
+        })
     }
 }
 
-fn initialised(config: &ClientConfig, timeout: Duration) -> KafkaResult<BaseProducer<Context>> {
-    let client: BaseProducer<Context> = config.create_with_context(Context::default())?;
+fn initialised(
+    role: &'static str,
+    config: &ClientConfig,
+    timeout: Duration,
+) -> KafkaResult<BaseProducer<Context>> {
+    let client: BaseProducer<Context> = config.create_with_context(Context {
+        log: ClientLog::new(role),
+        failures: Mutex::default(),
+    })?;
     client.init_transactions(timeout)?;
     Ok(client)
 }
 
 /// Keeps which records of the transaction could not be written.
-#[derive(Default)]
 struct Context {
+    log: ClientLog,
     failures: Mutex<Vec<(usize, KafkaError)>>,
 }
 
@@ -220,11 +237,11 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client_log::line(level, facility, message);
+        self.log.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        client_log::error(&error, reason);
+        self.log.error(error, reason);
     }
 }
 
@@ -251,6 +268,7 @@ enum Trouble {
 }
 
 struct Worker {
+    role: &'static str,
     producer: Option<BaseProducer<Context>>,
     config: ClientConfig,
     lookups: Lookups,
@@ -449,7 +467,7 @@ impl Worker {
     }
 
     fn rebuild(&mut self) {
-        match initialised(&self.config, Duration::from_secs(10)) {
+        match initialised(self.role, &self.config, Duration::from_secs(10)) {
             Ok(producer) => {
                 tracing::info!("transactional producer rebuilt");
                 self.producer = Some(producer);

@@ -17,7 +17,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use crate::kafka::client_log;
+use crate::kafka::client_log::ClientLog;
 use crate::kafka::record::{Incoming, TopicPartition};
 use crate::wake::Waker;
 
@@ -32,6 +32,7 @@ pub(super) enum Rebalance {
 
 /// Keeps librdkafka's events until the loop takes them.
 pub(super) struct Context {
+    log: ClientLog,
     /// Whether partitions are assigned (or else revoked), and which.
     rebalance: Mutex<Option<(bool, Vec<TopicPartition>)>>,
     closing: AtomicBool,
@@ -47,11 +48,11 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client_log::line(level, facility, message);
+        self.log.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        client_log::error(&error, reason);
+        self.log.error(error, reason);
     }
 }
 
@@ -98,8 +99,9 @@ pub(super) struct Served {
 }
 
 impl GroupConsumer {
-    pub(super) fn new(config: &ClientConfig) -> KafkaResult<Self> {
+    pub(super) fn new(role: &'static str, config: &ClientConfig) -> KafkaResult<Self> {
         let context = Context {
+            log: ClientLog::new(role),
             rebalance: Mutex::default(),
             closing: AtomicBool::new(false),
         };
