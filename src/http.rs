@@ -4,6 +4,7 @@
 mod address_policy;
 mod address_range;
 mod client;
+mod departure;
 mod exchange;
 mod failure;
 pub mod flights;

@@ -10,7 +10,7 @@ use super::decision::Parked;
 use super::held_task::HeldTask;
 use super::outcome::{Death, Outcome, classify};
 use crate::clock::Timestamp;
-use crate::http::Exchange;
+use crate::http::{ErrorClass, Exchange};
 use crate::kafka::record::Outgoing;
 use crate::record::{Attempt, AttemptOutcome, DeadLetter, Headers, Reason, TaskHeaders};
 use crate::retry::{Hop, Ladder, Policy, Tier};
@@ -211,7 +211,7 @@ impl Ledger {
         let (status, error, message, response) = match &sent.exchange.result {
             Ok(answer) => (
                 Some(answer.status),
-                None,
+                answer.cut.then_some(ErrorClass::ResponseTooLarge.as_str()),
                 None,
                 Some(String::from_utf8_lossy(&answer.body).into_owned()),
             ),

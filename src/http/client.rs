@@ -3,15 +3,17 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::RETRY_AFTER;
-use reqwest::{Response, redirect};
+use reqwest::{Body, Response, redirect};
 use thiserror::Error;
 use tokio::time::{Instant, timeout};
 
 use super::address_policy::AddressPolicy;
+use super::departure::GuardedBody;
 use super::exchange::{Answer, ErrorClass, Exchange, Failure, Request};
 use super::failure;
 use super::lookups::Lookups;
@@ -127,14 +129,50 @@ impl Client {
     /// was closed before it was written or the server said so by HTTP/2, is sent again on another.)
     pub async fn send(&self, request: Request) -> Exchange {
         let started = Instant::now();
-        let result = self.exchange(request, started).await;
+        let result = self
+            .exchange(request, started, || true)
+            .await
+            .unwrap_or_else(|| Err(Failure::new(ErrorClass::Internal, "held back")));
         Exchange {
             duration: started.elapsed(),
             result,
         }
     }
 
-    async fn exchange(&self, request: Request, started: Instant) -> Result<Answer, Failure> {
+    /// The same, but its body leaves only if `may_leave` still holds at the last moment before the
+    /// first byte. None: it was held back, and the endpoint saw no whole request.
+    pub async fn send_if<G>(&self, request: Request, may_leave: G) -> Option<Exchange>
+    where
+        G: Fn() -> bool + Send + Sync + Unpin + 'static,
+    {
+        let started = Instant::now();
+        let result = self.exchange(request, started, may_leave).await?;
+        Some(Exchange {
+            duration: started.elapsed(),
+            result,
+        })
+    }
+
+    async fn exchange<G>(
+        &self,
+        request: Request,
+        started: Instant,
+        may_leave: G,
+    ) -> Option<Result<Answer, Failure>>
+    where
+        G: Fn() -> bool + Send + Sync + Unpin + 'static,
+    {
+        let (body, held_back) = GuardedBody::new(request.body.clone(), may_leave);
+        let result = self.try_exchange(request, Body::wrap(body), started).await;
+        (!held_back.load(Ordering::Acquire)).then_some(result)
+    }
+
+    async fn try_exchange(
+        &self,
+        request: Request,
+        body: Body,
+        started: Instant,
+    ) -> Result<Answer, Failure> {
         // The client dials a host that is an address without asking its resolver.
         self.address_policy
             .check_url(&request.url)
@@ -147,7 +185,7 @@ impl Client {
         let sent = client
             .request(request.method, request.url)
             .headers(request.headers)
-            .body(request.body)
+            .body(body)
             .send();
         let response = timeout(limit, sent)
             .await
@@ -157,7 +195,7 @@ impl Client {
         let status = response.status().as_u16();
         let retry_after = retry_after(&response);
         let remaining = limit.saturating_sub(started.elapsed());
-        let (body, truncated) = timeout(remaining, self.read_body(response))
+        let (body, truncated, cut) = timeout(remaining, self.read_body(response))
             .await
             .unwrap_or_else(|_| Err(timed_out("the answer did not end", limit)))
             .map_err(|failure| Failure {
@@ -169,31 +207,32 @@ impl Client {
             retry_after,
             body,
             truncated,
+            cut,
         })
     }
 
-    /// The start of the body, and whether it went on. A body beyond the bound is cut by dropping the
+    /// The start of the body, whether it went on, and whether it was cut. A body beyond the bound is cut by dropping the
     /// response, which closes the connection (HTTP/1) or resets the stream (HTTP/2).
     ///
     /// A body that cannot be decompressed is cut where it breaks: the status has decided already,
     /// and a retry of what was delivered would only deliver it twice.
-    async fn read_body(&self, mut response: Response) -> Result<(Bytes, bool), Failure> {
+    async fn read_body(&self, mut response: Response) -> Result<(Bytes, bool, bool), Failure> {
         let mut kept = BytesMut::new();
         let mut read = 0_usize;
         loop {
             let chunk = match response.chunk().await {
                 Ok(Some(chunk)) => chunk,
-                Ok(None) => return Ok((kept.freeze(), read > self.keep_response_bytes)),
+                Ok(None) => return Ok((kept.freeze(), read > self.keep_response_bytes, false)),
                 Err(error) if failure::is_transport(&error) => {
                     return Err(failure::from_client(&error));
                 }
-                Err(_) => return Ok((kept.freeze(), true)),
+                Err(_) => return Ok((kept.freeze(), true, false)),
             };
             read = read.saturating_add(chunk.len());
             let room = self.keep_response_bytes.saturating_sub(kept.len());
             kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
             if read > self.max_response_bytes {
-                return Ok((kept.freeze(), true));
+                return Ok((kept.freeze(), true, true));
             }
         }
     }

@@ -41,6 +41,9 @@ pub struct Answer {
     pub body: Bytes,
     /// Whether the body went on beyond `body`.
     pub truncated: bool,
+    /// Whether it went on beyond what is read at all, and so the connection was given up. The status
+    /// counts all the same.
+    pub cut: bool,
 }
 
 /// An exchange that broke off.

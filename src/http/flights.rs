@@ -80,13 +80,9 @@ impl Flights {
         };
         let (client, lease) = (self.client.clone(), self.lease.clone());
         self.runtime.spawn(async move {
-            // The last look before the wire: a process that was stopped for longer than the session
-            // timeout finds out here, whichever of its threads runs first.
-            let exchange = if lease.is_valid() {
-                Some(client.send(request).await)
-            } else {
-                None
-            };
+            // A process that was stopped for longer than the session timeout finds out at the last
+            // moment before the wire, whichever of its threads runs first.
+            let exchange = client.send_if(request, move || lease.is_valid()).await;
             if let Some(landed) = &mut passage.landed {
                 landed.exchange = exchange;
             }

@@ -2,7 +2,7 @@
 //! whatever DNS says and however often it changes its mind.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -52,8 +52,19 @@ impl Resolve for Resolver {
 }
 
 async fn look_up(name: String) -> io::Result<Vec<SocketAddr>> {
+    if is_localhost(&name) {
+        let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        return Ok(loopback.map(|address| SocketAddr::new(address, 0)).into());
+    }
     let found = lookup_host((name, 0)).await?; // port 0 stands for the URL's
     Ok(found.collect())
+}
+
+/// Names that mean this machine (RFC 6761, 6.3), in every spelling. Systems disagree on some; what is
+/// not dialled must not hang on theirs.
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 /// Leaves out the addresses that are forbidden. The rest may be dialled: a name with one private

@@ -139,6 +139,7 @@ async fn answers_are_kept_up_to_the_bound() {
             retry_after: None,
             body: body.into(),
             truncated,
+            cut: false,
         };
         assert_eq!(send_to(answering(answer).await).await, Ok(expected));
     }
