@@ -14,6 +14,7 @@
 //! clock, no I/O); the file of the same name beside it is the loop that connects them to Kafka and
 //! HTTP.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dispatcher;
@@ -23,7 +24,10 @@ pub mod kafka;
 pub mod offset_tracker;
 pub mod record;
 pub mod retry;
-pub mod role;
 pub mod router;
-pub mod secret;
+pub mod metrics;
+pub mod role;
+pub mod shutdown;
+pub mod telemetry;
 pub mod topic;
+pub mod secret;

@@ -1,3 +1,7 @@
 //! The `hooktide` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hooktide::cli::main()
+}

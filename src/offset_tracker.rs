@@ -164,10 +164,10 @@ impl OffsetTracker {
     }
 
     /// Whether another record may be taken: what keeps the metadata of every commit within its
-    /// bounds. Offsets below the last restored run always may, they are counted among the holes of
-    /// that set already; it is past it that taking adds a hole.
+    /// bounds. Below the last restored run the holes of that set are only taken again, so there can
+    /// be no more of them than [`MAX_HOLES`]; past it each new record adds one.
     pub fn has_room(&self) -> bool {
-        !self.restored.is_empty() || (self.outstanding.len() < MAX_HOLES && self.span() < MAX_SPAN)
+        self.outstanding.len() < MAX_HOLES && self.span() < MAX_SPAN
     }
 
     /// Goes up with every change of [`Self::watermark`] or [`Self::finished_set`]. Whoever commits

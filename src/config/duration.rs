@@ -130,7 +130,7 @@ mod tests {
 
         #[test]
         fn nothing_panics(text in ".{0,30}") {
-            let _: Result<Duration, DurationError> = parse(&text);
+            drop(parse(&text));
         }
     }
 }

@@ -218,6 +218,20 @@ fn one_slow_task_lets_the_rest_run_ahead_up_to_the_span() {
     );
 }
 
+#[test]
+fn a_restored_set_at_the_bound_can_be_taken_again_in_full() {
+    // 700 holes in pairs, so that runs end before the holes do.
+    let mut tracker = resumed(0, (0..350).map(|n| 3 * n + 2..3 * n + 3));
+    let mut taken = 0;
+    for offset in 0..3 * 350 {
+        if tracker.take(offset).unwrap() == Taken::New {
+            taken += 1;
+        }
+    }
+    assert_eq!(taken, MAX_HOLES);
+    assert!(!tracker.has_room());
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     /// Take so many records, as far as there is room.
@@ -355,7 +369,7 @@ proptest! {
             }
             prop_assert_eq!(tracker.outstanding(), model.outstanding.len());
             prop_assert_eq!(tracker.watermark(), model.watermark());
-            prop_assert_eq!(tracker.finished_set().runs(), model.runs());
+            prop_assert_eq!(tracker.finished_set().into_runs(), model.runs());
         }
     }
 }

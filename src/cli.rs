@@ -1,0 +1,201 @@
+//! The commands. Data goes to stdout, talk to stderr; exit codes are 0 for ok, 1 for failed and 2
+//! for wrong usage or configuration.
+
+mod config;
+mod output;
+mod run;
+mod topics;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Config;
+use crate::kafka::client_config;
+use crate::role::Role;
+
+/// Delivers webhooks from Kafka: signed, retried over days, dead-lettered, and never lost.
+#[derive(Debug, Parser)]
+#[command(name = "hooktide", version)]
+pub struct Cli {
+    #[command(flatten)]
+    general: General,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+struct General {
+    /// TOML file with settings that differ from the defaults
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How data is written to stdout
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    output: Output,
+}
+
+/// How data is written to stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// One JSON document
+    Json,
+    /// Lines for people
+    Text,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Deliver until a signal ends it
+    Run {
+        /// What this process does
+        #[arg(long, value_delimiter = ',', default_value = "router,dispatcher")]
+        roles: Vec<RoleName>,
+    },
+    /// Hooktide's own topics
+    #[command(subcommand)]
+    Topics(TopicsCommand),
+    /// Settings, from all layers
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// A role, as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RoleName {
+    /// Makes delivery tasks of events
+    Router,
+    /// Sends delivery tasks
+    Dispatcher,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum TopicsCommand {
+    /// Create those that are missing, then check all
+    Create,
+    /// Name every rule that does not hold
+    Check,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum ConfigCommand {
+    /// Every setting with its value and where it comes from; secrets are redacted
+    Show,
+    /// Say what is wrong with the settings, if anything
+    Check,
+}
+
+/// Why a command did not succeed; decides the exit code.
+#[derive(Debug)]
+enum Failure {
+    /// Wrong usage or configuration: 2.
+    Refused(anyhow::Error),
+    /// Anything else: 1.
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Runs the command that the arguments of the process ask for. Wrong arguments end the process with
+/// code 2 here.
+pub fn main() -> ExitCode {
+    let (code, error) = match Cli::parse().execute() {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Failed(error)) => (1, error),
+        Err(Failure::Refused(error)) => (2, error),
+    };
+    output::talk(&format!("error: {error:#}"));
+    ExitCode::from(code)
+}
+
+impl Cli {
+    fn execute(self) -> Result<(), Failure> {
+        let config = load(&self.general).map_err(Failure::Refused)?;
+        let output = self.general.output;
+        match self.command {
+            Command::Run { roles } => run::run(config, chosen(&roles)),
+            Command::Topics(TopicsCommand::Create) => topics::create(&config, output),
+            Command::Topics(TopicsCommand::Check) => topics::check(&config, output),
+            Command::Config(ConfigCommand::Show) => config::show(&config, output),
+            Command::Config(ConfigCommand::Check) => {
+                output::talk("the configuration is valid");
+                Ok(())
+            }
+        }
+    }
+}
+
+fn load(general: &General) -> anyhow::Result<Config> {
+    let config = Config::load(general.config.as_deref(), environment()?.into_iter())?;
+    client_config::check_properties(&config.kafka.properties)?;
+    Ok(config)
+}
+
+/// The variables that can be settings. `std::env::vars` would panic on a foreign one that is not UTF-8.
+fn environment() -> anyhow::Result<Vec<(String, String)>> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+        .filter(|(name, _)| name.starts_with("HOOKTIDE__"))
+        .map(|(name, value)| match value.into_string() {
+            Ok(value) => Ok((name, value)),
+            Err(_) => Err(anyhow!("environment {name} is not UTF-8")),
+        })
+        .collect()
+}
+
+/// Each role once, in the order in which work flows.
+fn chosen(names: &[RoleName]) -> Vec<Role> {
+    let is_named = |role: &Role| {
+        names.iter().any(|name| match name {
+            RoleName::Router => *role == Role::Router,
+            RoleName::Dispatcher => *role == Role::Dispatcher,
+        })
+    };
+    Role::ALL.into_iter().filter(is_named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn roles_are_chosen_once_and_in_order() {
+        fn check(arguments: &[&str], expected: &[Role]) {
+            let all = ["hooktide", "run"].iter().chain(arguments);
+            let Command::Run { roles } = Cli::try_parse_from(all).unwrap().command else {
+                panic!("not run");
+            };
+            assert_eq!(chosen(&roles), expected);
+        }
+        check(&[], &Role::ALL);
+        check(&["--roles", "dispatcher,router,router"], &Role::ALL);
+        check(&["--roles", "dispatcher"], &[Role::Dispatcher]);
+    }
+
+    #[test]
+    fn wrong_usage_is_refused_with_code_2() {
+        for arguments in [
+            &["run", "--roles", "gateway"][..],
+            &["run", "--roles", ""],
+            &["topics"],
+            &["config", "show", "--output", "xml"],
+            &[],
+        ] {
+            let all = ["hooktide"].iter().chain(arguments);
+            assert_eq!(Cli::try_parse_from(all).unwrap_err().exit_code(), 2);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! `hooktide topics`.
+
+use anyhow::{Context, anyhow};
+use serde_json::json;
+
+use super::{Failure, Output, output};
+use crate::config::Config;
+use crate::kafka::topic_admin::{Creation, TopicAdmin};
+use crate::kafka::topic_rules::{Finding, Severity};
+use crate::telemetry::start_log;
+
+/// Creates what is missing and then judges everything, also what was there.
+pub(super) fn create(config: &Config, format: Output) -> Result<(), Failure> {
+    let admin = connect(config)?;
+    let (creation, findings) = block_on(async {
+        let creation = admin.create().await?;
+        Ok((creation, admin.check().await?.findings))
+    })?;
+    let Creation { created, existing } = creation;
+    match format {
+        Output::Json => output::json(&json!({
+            "created": created, "existing": existing, "findings": findings,
+        }))?,
+        Output::Text => {
+            let created = created.iter().map(|name| format!("created {name}\n"));
+            let existing = existing.iter().map(|name| format!("existing {name}\n"));
+            output::data(&created.chain(existing).collect::<String>())?;
+            output::data(&lines(&findings))?;
+        }
+    }
+    verdict(&findings)
+}
+
+/// Judges the cluster.
+pub(super) fn check(config: &Config, format: Output) -> Result<(), Failure> {
+    let admin = connect(config)?;
+    let findings = block_on(async { Ok(admin.check().await?.findings) })?;
+    match format {
+        Output::Json => output::json(&json!({ "findings": findings }))?,
+        Output::Text => output::data(&lines(&findings))?,
+    }
+    verdict(&findings)
+}
+
+fn connect(config: &Config) -> anyhow::Result<TopicAdmin> {
+    start_log(&config.telemetry)?;
+    Ok(TopicAdmin::try_new(config)?)
+}
+
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(work)
+}
+
+fn lines(findings: &[Finding]) -> String {
+    findings
+        .iter()
+        .map(|finding| match finding.severity {
+            Severity::Error => format!("error {finding}\n"),
+            Severity::Warning => format!("warning {finding}\n"),
+        })
+        .collect()
+}
+
+fn verdict(findings: &[Finding]) -> Result<(), Failure> {
+    let errors = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .count();
+    if errors > 0 {
+        return Err(anyhow!("{errors} of the rules do not hold").into());
+    }
+    output::talk("the topics are as they must be");
+    Ok(())
+}
