@@ -119,7 +119,7 @@ impl Cli {
         let config = load(&self.general).map_err(Failure::Refused)?;
         let output = self.general.output;
         match self.command {
-            Command::Run { roles } => run::run(config, chosen(&roles)),
+            Command::Run { roles } => run::run(&config, &chosen(&roles)),
             Command::Topics(TopicsCommand::Create) => topics::create(&config, output),
             Command::Topics(TopicsCommand::Check) => topics::check(&config, output),
             Command::Config(ConfigCommand::Show) => config::show(&config, output),

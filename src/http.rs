@@ -6,6 +6,7 @@ mod address_range;
 mod client;
 mod exchange;
 mod failure;
+pub mod flights;
 mod lookups;
 mod resolver;
 mod tls;

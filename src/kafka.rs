@@ -2,5 +2,10 @@
 //! like.
 
 pub mod client_config;
+pub mod client_log;
+pub mod lane;
+pub mod member;
+pub mod record;
+pub mod subscription_reader;
 pub mod topic_admin;
 pub mod topic_rules;

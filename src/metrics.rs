@@ -7,6 +7,8 @@ use prometheus::{
     IntGaugeVec, Opts, Registry,
 };
 
+use crate::role::Role;
+
 /// Seconds from a millisecond to two minutes, the longest that an exchange may take by default.
 const EXCHANGE: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
@@ -48,6 +50,25 @@ pub struct KafkaMetrics {
     pub subscriptions: IntGaugeVec,
     /// Offset of the subscriptions topic up to which the table has read, by `role`.
     pub table_position: IntGaugeVec,
+}
+
+/// [`KafkaMetrics`] of one role, for what serves either.
+#[derive(Clone, Debug)]
+pub struct RoleKafkaMetrics {
+    /// All of them.
+    pub all: KafkaMetrics,
+    /// Whose.
+    pub role: Role,
+}
+
+impl RoleKafkaMetrics {
+    /// Counts how a transaction ended: `committed`, `aborted`, `fatal`, `abandoned`.
+    pub fn transaction(&self, result: &'static str) {
+        self.all
+            .transactions
+            .with_label_values(&[self.role.as_str(), result])
+            .inc();
+    }
 }
 
 /// What the router counts.

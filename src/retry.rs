@@ -1,6 +1,6 @@
 //! When a failed delivery is tried again, and on which topics it waits until then. Pure.
 
-mod policy;
+pub mod policy;
 mod tier;
 
 pub use policy::{Policy, PolicyError};

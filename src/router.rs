@@ -1,5 +1,512 @@
-//! Loop 1: joins events with subscriptions. Its pure steps are the modules below.
+//! LOOP 1: events become delivery tasks.
+//!
+//! ```text
+//! read what has arrived ─▶ ask the end of `subscriptions`, wait for the table to pass it
+//!        ▲                          │
+//!        │                          ▼
+//!     committed ◀─ one transaction: tasks, rejects, input offsets ◀─ match, filter, render
+//! ```
+//!
+//! The group commit clocks itself: while one transaction is under way, the next batch gathers.
 
+pub mod fan_out;
 pub mod filter;
 pub mod matcher;
 pub mod payload;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Timestamp;
+use crate::config::{EventTopic, EventsSettings};
+use crate::kafka::member::{
+    Event as GroupEvent, FirstStart, Member, MemberError, PartitionReader, Progress, ReadError,
+    Start,
+};
+use crate::kafka::record::{Incoming, Outgoing, TopicPartition};
+use crate::kafka::subscription_reader::SubscriptionReader;
+use crate::metrics::{KafkaMetrics, RouterMetrics};
+use crate::offset_tracker::FinishedSet;
+use crate::record::json_text::Document;
+use crate::record::{Event, Headers, Reject};
+use crate::telemetry::{Component, State};
+use crate::topic::Topics;
+use fan_out::{FanOut, fan_out};
+
+/// The longest pause of the loop; also how soon a lost wake-up is made up for.
+const SWEEP: Duration = Duration::from_millis(100);
+/// How many records one partition may give in its turn.
+const TURN: usize = 256;
+/// How long offsets that moved without an output may stay uncommitted.
+const IDLE_COMMIT: Duration = Duration::from_secs(1);
+/// How long a revocation waits for the transaction under way.
+const HAND_BACK: Duration = Duration::from_secs(2);
+
+/// Where the router writes, and its bounds.
+pub struct Settings {
+    /// Full name of tier 0.
+    pub deliveries: Arc<str>,
+    /// Full name of the topic for what cannot be processed.
+    pub rejects: Arc<str>,
+    /// The longest body that a task may have, in bytes.
+    pub longest_body: usize,
+    /// The longest value that a reject keeps, in bytes.
+    pub longest_reject: usize,
+    /// How many events go into one transaction at most.
+    pub batch_records: usize,
+    /// Which topics hold events, and how soon new ones are found.
+    pub events: EventsSettings,
+    /// The own topics, which never hold events.
+    pub topics: Topics,
+    /// How many bytes of events or of tasks go into one transaction at most (one event may exceed
+    /// it: all its tasks go together).
+    pub batch_bytes: usize,
+}
+
+/// The loop and all that it owns.
+pub struct Router {
+    member: Member,
+    subscriptions: Arc<SubscriptionReader>,
+    settings: Settings,
+    metrics: RouterMetrics,
+    kafka_metrics: KafkaMetrics,
+    health: Component,
+    inputs: Vec<Input>,
+    by_partition: HashMap<TopicPartition, usize>,
+    /// Read and not matched yet.
+    pending: VecDeque<(usize, Incoming)>,
+    pending_bytes: usize,
+    next_input: usize,
+    last_commit: Instant,
+    /// What the group is subscribed to.
+    subscribed: Vec<String>,
+    last_look: Option<Instant>,
+}
+
+struct Input {
+    reader: PartitionReader,
+    first_start: FirstStart,
+    /// What is matched so far.
+    position: i64,
+    /// What the last transaction said.
+    committed: i64,
+}
+
+impl Router {
+    /// A router on this thread's member.
+    pub fn new(
+        member: Member,
+        subscriptions: Arc<SubscriptionReader>,
+        settings: Settings,
+        metrics: RouterMetrics,
+        kafka_metrics: KafkaMetrics,
+        health: Component,
+    ) -> Self {
+        subscriptions.wake_on_change(member.waker().clone());
+        Self {
+            member,
+            subscriptions,
+            settings,
+            metrics,
+            kafka_metrics,
+            health,
+            inputs: Vec::new(),
+            by_partition: HashMap::new(),
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            next_input: 0,
+            last_commit: Instant::now(),
+            subscribed: Vec::new(),
+            last_look: None,
+        }
+    }
+
+    /// Runs until `shutdown`, then commits what is under way and leaves the group.
+    ///
+    /// # Errors
+    /// What ends the member for good.
+    pub fn run(mut self, shutdown: &CancellationToken) -> Result<(), MemberError> {
+        while !shutdown.is_cancelled() {
+            self.health.beat(Instant::now());
+            self.look_for_topics()?;
+            self.serve()?;
+            self.read();
+            if self.member.can_commit() {
+                self.route(shutdown)?;
+            }
+            if self.is_idle() {
+                thread::park_timeout(SWEEP);
+                for input in &self.inputs {
+                    input.reader.look_again();
+                }
+            }
+        }
+        self.health.set(State::Draining);
+        self.member.settle(Instant::now() + HAND_BACK);
+        self.drop_assignment();
+        self.member.close();
+        Ok(())
+    }
+
+    /// Subscribes to the topics that hold events. Patterns are matched here, not by librdkafka: own
+    /// topics never hold events, whatever a pattern says.
+    fn look_for_topics(&mut self) -> Result<(), MemberError> {
+        let events = &self.settings.events;
+        let has_patterns = events
+            .topics
+            .iter()
+            .any(|topic| matches!(topic, EventTopic::Pattern(_)));
+        let is_due = self
+            .last_look
+            .is_none_or(|last| has_patterns && last.elapsed() >= events.refresh);
+        if !is_due {
+            return Ok(());
+        }
+        self.last_look = Some(Instant::now());
+        let mut wanted: Vec<String> = events
+            .topics
+            .iter()
+            .filter_map(|topic| match topic {
+                EventTopic::Name(name) => Some(name.clone()),
+                EventTopic::Pattern(_) => None,
+            })
+            .collect();
+        if has_patterns {
+            match self.member.topic_names() {
+                Ok(present) => wanted.extend(present.into_iter().filter(|name| {
+                    !self.settings.topics.is_own(name)
+                        && events.topics.iter().any(|topic| topic.matches(name))
+                })),
+                Err(error) => {
+                    tracing::warn!(%error, "topics of events cannot be listed");
+                    return Ok(());
+                }
+            }
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        if wanted != self.subscribed && !wanted.is_empty() {
+            tracing::info!(topics = ?wanted, "events are read from these topics");
+            self.member
+                .subscribe(&wanted.iter().map(String::as_str).collect::<Vec<_>>())?;
+            self.subscribed = wanted;
+        }
+        Ok(())
+    }
+
+    fn is_idle(&self) -> bool {
+        let can_read = self.pending.len() < self.settings.batch_records
+            && self
+                .inputs
+                .iter()
+                .any(|input| input.reader.may_have_records());
+        let can_route = self.member.can_commit() && !self.pending.is_empty();
+        !can_read && !can_route
+    }
+
+    fn serve(&mut self) -> Result<(), MemberError> {
+        match self.member.serve(self.subscriptions.position())? {
+            None | Some(GroupEvent::Committed) => Ok(()),
+            Some(GroupEvent::Assigned(partitions)) => {
+                self.assigned(partitions);
+                Ok(())
+            }
+            Some(GroupEvent::Revoked) => {
+                // What was read and not matched is read again by whoever comes next.
+                self.member.settle(Instant::now() + HAND_BACK);
+                self.drop_assignment();
+                self.member.release()
+            }
+            Some(GroupEvent::Lost) => {
+                tracing::warn!(
+                    "partitions lost: what was not committed is read again by their new owner"
+                );
+                self.drop_assignment();
+                self.member.release()
+            }
+        }
+    }
+
+    fn assigned(&mut self, partitions: Vec<(PartitionReader, Start)>) {
+        self.drop_assignment();
+        for (reader, start) in partitions {
+            if let Some(range) = start.out_of_range {
+                self.kafka_metrics
+                    .offset_out_of_range
+                    .with_label_values(&[&*start.at.topic])
+                    .inc();
+                tracing::error!(
+                    topic = &*start.at.topic,
+                    partition = start.at.partition,
+                    committed = range.committed,
+                    log_start = range.log_start,
+                    log_end = range.log_end,
+                    "the committed offset is not on the log (retention passed over it, or the topic was made anew): going on from the log's start"
+                );
+            }
+            // A first start is committed at once: what comes after it must not be skipped by a
+            // crash before the first commit.
+            let is_news = !start.committed || start.out_of_range.is_some();
+            let position = start.finished.base();
+            self.by_partition
+                .insert(start.at.clone(), self.inputs.len());
+            self.inputs.push(Input {
+                reader,
+                first_start: start.first_start,
+                position,
+                committed: if is_news { -1 } else { position },
+            });
+            if !start.committed {
+                tracing::info!(
+                    topic = &*start.at.topic,
+                    partition = start.at.partition,
+                    offset = position,
+                    "first start of this partition"
+                );
+            }
+        }
+        self.last_commit = Instant::now() - IDLE_COMMIT;
+        self.health.set(State::Ready);
+    }
+
+    fn drop_assignment(&mut self) {
+        self.pending.clear();
+        self.pending_bytes = 0;
+        self.by_partition.clear();
+        self.inputs.clear();
+        self.health.set(State::Starting);
+    }
+
+    /// Takes what has arrived, each partition in its turn, within the bounds of a batch.
+    fn read(&mut self) {
+        for _ in 0..self.inputs.len() {
+            let index = self.next_input % self.inputs.len();
+            self.next_input = index + 1;
+            for _ in 0..TURN {
+                if self.pending.len() >= self.settings.batch_records
+                    || self.pending_bytes >= self.settings.batch_bytes
+                {
+                    return;
+                }
+                match self.inputs[index].reader.next() {
+                    None => break,
+                    Some(Ok(record)) => {
+                        self.pending_bytes += record.size();
+                        self.pending.push_back((index, record));
+                    }
+                    Some(Err(ReadError::OutOfRange)) => self.out_of_range(index),
+                    Some(Err(ReadError::Other(error))) => {
+                        tracing::warn!(%error, topic = &*self.inputs[index].reader.at.topic, "events cannot be read");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn out_of_range(&mut self, index: usize) {
+        let at = self.inputs[index].reader.at.clone();
+        self.kafka_metrics
+            .offset_out_of_range
+            .with_label_values(&[&*at.topic])
+            .inc();
+        let restart = self.member.log_range(&at).and_then(|(log_start, log_end)| {
+            tracing::error!(
+                topic = &*at.topic, partition = at.partition, log_start, log_end,
+                position = self.inputs[index].position,
+                "the position is not on the log (retention passed over it, or the topic was made anew): going on from the log's start"
+            );
+            self.member.seek(&at, log_start).map(|()| log_start)
+        });
+        match restart {
+            Ok(log_start) => self.inputs[index].position = log_start,
+            Err(error) => {
+                tracing::warn!(%error, topic = &*at.topic, partition = at.partition, "the log's start is not known")
+            }
+        }
+    }
+
+    /// Matches what is pending and starts its transaction.
+    fn route(&mut self, shutdown: &CancellationToken) -> Result<(), MemberError> {
+        let mut records = Vec::new();
+        if !self.pending.is_empty() {
+            if !self.table_has_passed_now(shutdown)? {
+                return Ok(());
+            }
+            let mut bytes = 0;
+            while bytes < self.settings.batch_bytes
+                && let Some((input, record)) = self.pending.pop_front()
+            {
+                self.pending_bytes = self.pending_bytes.saturating_sub(record.size());
+                self.inputs[input].position = record.at.offset + 1;
+                let before = records.len();
+                self.route_one(&record, &mut records);
+                bytes += records[before..].iter().map(size).sum::<usize>();
+            }
+        }
+        if records.is_empty() && self.last_commit.elapsed() < IDLE_COMMIT {
+            return Ok(());
+        }
+        let progress: Vec<Progress> = self
+            .inputs
+            .iter_mut()
+            .filter(|input| input.position != input.committed)
+            .map(|input| {
+                input.committed = input.position;
+                Progress {
+                    at: input.reader.at.clone(),
+                    finished: FinishedSet::empty(input.position),
+                    first_start: input.first_start,
+                }
+            })
+            .collect();
+        if !progress.is_empty() {
+            self.last_commit = Instant::now();
+            self.member.commit(records, progress);
+        }
+        Ok(())
+    }
+
+    /// Waits until the table has passed the end that the subscriptions topic has now, after
+    /// everything pending was read: a subscription acknowledged before an event was produced applies
+    /// to it. False: the assignment has changed meanwhile, or the process shuts down.
+    fn table_has_passed_now(&mut self, shutdown: &CancellationToken) -> Result<bool, MemberError> {
+        let mut end = None;
+        while !shutdown.is_cancelled() && !self.pending.is_empty() {
+            match end {
+                Some(end) if self.subscriptions.position() >= end => return Ok(true),
+                Some(_) => thread::park_timeout(SWEEP),
+                None => match self.subscriptions.ask_end(Duration::from_secs(1)) {
+                    Ok(asked) => {
+                        end = Some(asked);
+                        continue;
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the end of the subscriptions topic is not known, events wait")
+                    }
+                },
+            }
+            self.health.beat(Instant::now());
+            self.serve()?;
+        }
+        Ok(false)
+    }
+
+    fn route_one(&self, record: &Incoming, records: &mut Vec<Outgoing>) {
+        let topic = &record.at.topic;
+        let Some(value) = &record.value else {
+            self.count(topic, "skipped");
+            return;
+        };
+        let seen = record.timestamp.unwrap_or_else(Timestamp::now);
+        let parsed = Event::parse(value, &record.at, seen)
+            .map_err(|error| (error.reason(), error.to_string()))
+            .and_then(|event| match Document::parse(value) {
+                Ok(document) => Ok((event, document)),
+                Err(error) => Err(("not_json", error.to_string())),
+            });
+        let (event, document) = match parsed {
+            Ok(parsed) => parsed,
+            Err((reason, message)) => {
+                tracing::debug!(at = %record.at, reason, message, "event rejected");
+                self.count(topic, "rejected");
+                self.reject(record, reason, &message, records);
+                return;
+            }
+        };
+        let made = {
+            let table = self.subscriptions.table();
+            let candidates = table.matching(event.tenant(), event.event_type());
+            fan_out(
+                &event,
+                &document,
+                &record.at,
+                seen,
+                &passed_on(&record.headers),
+                candidates,
+                self.settings.longest_body,
+            )
+        };
+        let FanOut { tasks, too_large } = made;
+        let result = match (tasks.is_empty(), too_large.is_empty()) {
+            (false, _) => "matched",
+            (true, true) => "unmatched",
+            (true, false) => "rejected",
+        };
+        self.count(topic, result);
+        for refused in too_large {
+            let message = format!(
+                "the body for {} has {} bytes, at most {} fit",
+                refused.subscription, refused.bytes, self.settings.longest_body
+            );
+            self.reject(record, "too_large", &message, records);
+        }
+        self.metrics.tasks.inc_by(tasks.len() as u64);
+        for task in tasks {
+            records.push(Outgoing {
+                topic: Arc::clone(&self.settings.deliveries),
+                partition: None,
+                key: Some(Bytes::from(task.subscription.to_string())),
+                value: Some(task.body),
+                headers: task.headers.encode(),
+                cause: record.at.clone(),
+            });
+        }
+    }
+
+    fn count(&self, topic: &str, result: &str) {
+        self.metrics
+            .events
+            .with_label_values(&[topic, result])
+            .inc();
+    }
+
+    fn reject(
+        &self,
+        record: &Incoming,
+        reason: &'static str,
+        message: &str,
+        records: &mut Vec<Outgoing>,
+    ) {
+        self.kafka_metrics
+            .rejects
+            .with_label_values(&[reason])
+            .inc();
+        let rejected = Reject {
+            reason,
+            error: message,
+            source: &record.at,
+            value: record.value.as_deref(),
+            headers: &record.headers,
+            rejected_at: Timestamp::now(),
+        };
+        records.push(Outgoing {
+            topic: Arc::clone(&self.settings.rejects),
+            partition: None,
+            key: record.key.clone(),
+            value: rejected.value(self.settings.longest_reject),
+            headers: rejected.headers(),
+            cause: record.at.clone(),
+        });
+    }
+}
+
+/// The event's trace context travels with its tasks; nothing else of its headers does.
+fn passed_on(headers: &Headers) -> Headers {
+    const TRACEPARENT: &str = "traceparent";
+    let mut passed = Headers::new();
+    // W3C Trace Context: 55 characters in version 00; longer ones are not ours to carry.
+    if let Some(value) = headers.get(TRACEPARENT).filter(|value| value.len() <= 256) {
+        passed.push(TRACEPARENT, Some(Bytes::copy_from_slice(value)));
+    }
+    passed
+}
+
+fn size(record: &Outgoing) -> usize {
+    record.value.as_ref().map_or(0, Bytes::len) + record.headers.size()
+}

@@ -157,14 +157,14 @@ pub enum TopicsError {
     #[error("`{0}` is named twice")]
     Repeated(String),
     /// A full name that Kafka would not take.
-    #[error("`{name}`: {source}")]
+    #[error("`{name}`: {cause}")]
     Name {
         /// The short name, if it is one of `topics.names`.
         renamed: Option<String>,
         /// The full name.
         name: String,
         /// What is wrong with it.
-        source: NameError,
+        cause: NameError,
     },
     /// Two topics with one name: each would read the other's records.
     #[error("`{second}` would have the name of `{first}`: `{name}`")]
@@ -230,10 +230,10 @@ impl Topics {
         let all = topics.all().into_iter().chain(renamed_off_ladder);
         for topic in all.collect::<std::collections::BTreeSet<_>>() {
             let name = topics.name(topic);
-            check_name(&name).map_err(|source| TopicsError::Name {
+            check_name(&name).map_err(|cause| TopicsError::Name {
                 renamed: topics.renamed.get(&topic).map(|_| topic.to_string()),
                 name: name.clone(),
-                source,
+                cause,
             })?;
             if let Some(first) = taken.insert(name.clone(), topic) {
                 // Usual names differ, so one of the two was given; that one is to blame.

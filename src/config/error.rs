@@ -28,14 +28,14 @@ impl fmt::Display for Origin {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file could not be read: that of `--config`, or one that a `__FILE` variable names.
-    #[error("cannot read {} ({origin}): {source}", path.display())]
+    #[error("cannot read {} ({origin}): {cause}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Who asked for it.
         origin: Origin,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The file is not TOML.
     #[error("{}, line {line}: {message}", path.display())]

@@ -280,10 +280,10 @@ fn toml_of_json(json: serde_json::Value) -> Option<Value> {
 }
 
 fn read(path: &Path, origin: &Origin) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+    std::fs::read_to_string(path).map_err(|cause| ConfigError::Read {
         path: PathBuf::from(path),
         origin: origin.clone(),
-        source,
+        cause,
     })
 }
 

@@ -9,13 +9,13 @@ use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
     TopicReplication,
 };
-use rdkafka::client::DefaultClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::time::Instant;
 
 use super::client_config;
+use super::client_log::ClientLog;
 use super::topic_rules::{Cluster, ClusterFacts, Finding, SeenTopic, findings};
 use crate::config::{Config, EventTopic, TopicCreation};
 use crate::topic::{Topic, Topics};
@@ -27,7 +27,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 
 /// Asks the cluster, and makes topics.
 pub struct TopicAdmin {
-    client: Arc<AdminClient<DefaultClientContext>>,
+    client: Arc<AdminClient<ClientLog>>,
     topics: Topics,
     creation: TopicCreation,
     events: Vec<String>,
@@ -51,21 +51,22 @@ pub struct Creation {
     pub existing: Vec<String>,
 }
 
-/// Why the cluster could not be asked or changed.
+/// Why the cluster could not be asked or changed. Each text holds its cause's, so that one log field
+/// says it all.
 #[derive(Debug, thiserror::Error)]
 pub enum TopicAdminError {
     /// The client could not be made.
     #[error("cannot set up a Kafka client: {0}")]
-    Client(#[source] KafkaError),
+    Client(KafkaError),
     /// No answer about brokers and topics.
     #[error("cannot ask Kafka for its topics: {0}")]
-    Metadata(#[source] KafkaError),
+    Metadata(KafkaError),
     /// No answer about settings.
     #[error("cannot ask Kafka for settings of its topics: {0}")]
-    Describe(#[source] KafkaError),
+    Describe(KafkaError),
     /// The request to make topics failed as a whole.
     #[error("cannot create topics: {0}")]
-    CreateAll(#[source] KafkaError),
+    CreateAll(KafkaError),
     /// The cluster would not make one topic.
     #[error("cannot create topic `{topic}`: {code}")]
     Create {
@@ -87,7 +88,7 @@ type Seen = BTreeMap<String, SeenTopic>;
 impl TopicAdmin {
     /// A client for the configured cluster; connects when first used.
     pub fn try_new(config: &Config) -> Result<Self, TopicAdminError> {
-        let client = client_config::admin(config).create();
+        let client = client_config::admin(config).create_with_context(ClientLog::new("admin"));
         Ok(Self {
             client: Arc::new(client.map_err(TopicAdminError::Client)?),
             topics: config.topics.clone(),

@@ -76,6 +76,12 @@ impl DeadLetter<'_> {
     /// other headers is replaced.
     pub fn headers(&self, task: &TaskHeaders) -> Headers {
         let mut headers = task.encode();
+        self.mark(&mut headers);
+        headers
+    }
+
+    /// Says the same in the headers of a record that is not even a task.
+    pub fn mark(&self, headers: &mut Headers) {
         for name in [REASON, LAST_STATUS, LAST_ERROR, DEAD_AT] {
             headers.remove(name);
         }
@@ -87,7 +93,6 @@ impl DeadLetter<'_> {
             headers.set(LAST_ERROR, first_bytes(error, LONGEST_ERROR).to_owned());
         }
         headers.set(DEAD_AT, self.dead_at.as_millis().to_string());
-        headers
     }
 }
 

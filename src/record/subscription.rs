@@ -69,7 +69,7 @@ pub struct Subscription {
     retry: Option<Policy>,
     max_concurrency: u32,
     rate_limit: Option<RateLimit>,
-    filters: Vec<Box<RawValue>>,
+    filters: Option<Box<RawValue>>,
     fields: Option<Vec<String>>,
     description: Option<String>,
     labels: BTreeMap<String, String>,
@@ -165,7 +165,7 @@ impl Subscription {
                 None => DEFAULT_CONCURRENCY,
             },
             rate_limit: fields.get("rate_limit").map(rate_limit).transpose()?,
-            filters: fields.get("filters").map_or(Ok(Vec::new()), filters)?,
+            filters: fields.get("filters").map(filters).transpose()?,
             fields: fields.get("fields").map(kept_fields).transpose()?,
             description: fields
                 .get("description")
@@ -230,9 +230,9 @@ impl Subscription {
         self.rate_limit
     }
 
-    /// What an event must fulfil, as source text: all of these.
-    pub fn filters(&self) -> &[Box<RawValue>] {
-        &self.filters
+    /// The list of what an event must fulfil, as source text; `None` when every event does.
+    pub fn filters(&self) -> Option<&RawValue> {
+        self.filters.as_deref()
     }
 
     /// The paths of the event that are sent; `None` for all.
@@ -326,9 +326,9 @@ fn rate_limit(field: &Field) -> Result<RateLimit, SubscriptionError> {
     })
 }
 
-fn filters(field: &Field) -> Result<Vec<Box<RawValue>>, SubscriptionError> {
-    let entries = field.list(MOST_FILTERS)?;
-    Ok(entries.into_iter().map(Field::into_raw).collect())
+fn filters(field: &Field) -> Result<Box<RawValue>, SubscriptionError> {
+    field.list(MOST_FILTERS)?;
+    Ok(field.raw().to_owned())
 }
 
 fn kept_fields(field: &Field) -> Result<Vec<String>, SubscriptionError> {

@@ -10,21 +10,22 @@ use crate::config::{LogFormat, TelemetrySettings};
 pub enum LogError {
     /// `telemetry.log` has a directive that cannot be read.
     #[error("`telemetry.log`: {0}")]
-    Filter(#[from] tracing_subscriber::filter::ParseError),
+    Filter(tracing_subscriber::filter::ParseError),
     /// Logging was started before.
     #[error("cannot start logging: {0}")]
-    Started(#[from] tracing_subscriber::util::TryInitError),
+    Started(tracing_subscriber::util::TryInitError),
 }
 
-/// Starts logging for the whole process; once only. Also takes what libraries write through the
-/// `log` crate, which is how librdkafka's lines arrive: nothing is queued, a slow stderr slows.
+/// Starts logging for the whole process; once only. Lines are written where they arise: nothing is
+/// queued. librdkafka's are bounded by [`ClientLog`](crate::kafka::client_log::ClientLog).
 pub fn start_log(settings: &TelemetrySettings) -> Result<(), LogError> {
+    let filter = EnvFilter::try_new(&settings.log).map_err(LogError::Filter)?;
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_new(&settings.log)?)
+        .with_env_filter(filter)
         .with_writer(std::io::stderr);
-    match settings.log_format {
-        LogFormat::Text => builder.with_ansi(false).finish().try_init()?,
-        LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,
-    }
-    Ok(())
+    let started = match settings.log_format {
+        LogFormat::Text => builder.with_ansi(false).finish().try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
+    };
+    started.map_err(LogError::Started)
 }

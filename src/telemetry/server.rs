@@ -33,16 +33,16 @@ struct Served {
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// `telemetry.listen` cannot be bound.
-    #[error("`telemetry.listen`: cannot listen on {address}: {source}")]
+    #[error("`telemetry.listen`: cannot listen on {address}: {cause}")]
     Bind {
         /// The configured address.
         address: SocketAddr,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// It stopped serving.
     #[error("the telemetry server failed: {0}")]
-    Serve(#[source] std::io::Error),
+    Serve(std::io::Error),
 }
 
 impl TelemetryServer {
@@ -57,7 +57,7 @@ impl TelemetryServer {
             let address = listener.local_addr()?;
             Ok((listener, address))
         };
-        let failed = |source| ServerError::Bind { address, source };
+        let failed = |cause| ServerError::Bind { address, cause };
         let (listener, address) = bound.await.map_err(failed)?;
         let served = Served { registry, health };
         Ok(Self {

@@ -84,8 +84,8 @@ impl Field {
     }
 
     /// The source text.
-    pub(super) fn into_raw(self) -> Box<RawValue> {
-        self.value
+    pub(super) fn raw(&self) -> &RawValue {
+        &self.value
     }
 
     /// Whether it is a string, so that forms can be told apart.

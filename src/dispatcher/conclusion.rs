@@ -1,0 +1,279 @@
+//! What follows from the end of a request or from a decision: records to be written, and one
+//! terminal state for the task's offset. All of it goes into one transaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::decision::Parked;
+use super::held_task::HeldTask;
+use super::outcome::{Death, Outcome, classify};
+use crate::clock::Timestamp;
+use crate::http::Exchange;
+use crate::kafka::record::Outgoing;
+use crate::record::{Attempt, AttemptOutcome, DeadLetter, Headers, Reason, TaskHeaders};
+use crate::retry::{Hop, Ladder, Policy, Tier};
+use crate::subscription_table::Compiled;
+
+/// Where things are written, and how much is said about each request.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// Full name of tier 0.
+    pub deliveries: Arc<str>,
+    /// Full names of the ladder's tiers, in its order.
+    pub tiers: Vec<Arc<str>>,
+    /// Full name of the dead-letter topic.
+    pub dlq: Arc<str>,
+    /// Full name of the attempts topic.
+    pub attempts: Arc<str>,
+    /// Whether a request that delivered gets a record there.
+    pub record_deliveries: bool,
+    /// Whether any other does.
+    pub record_failures: bool,
+    /// The longest `Retry-After` that is followed.
+    pub longest_retry_after: Duration,
+    /// The policy of subscriptions that have none.
+    pub default_policy: Policy,
+    /// Who writes, for the attempt record.
+    pub instance: String,
+}
+
+/// A task whose request came back, and what it was sent by.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// The task.
+    pub task: &'a HeldTask,
+    /// The subscription as it was when the request left.
+    pub compiled: &'a Compiled,
+    /// The offset of its record.
+    pub revision: i64,
+    /// When the request left.
+    pub started_at: Timestamp,
+    /// What came back.
+    pub exchange: &'a Exchange,
+}
+
+/// How a request ended its task's stay at this offset.
+#[derive(Debug)]
+pub struct Conclusion {
+    /// What is to be written.
+    pub records: Vec<Outgoing>,
+    /// In the words of the contract.
+    pub outcome: AttemptOutcome,
+    /// Set when the task was given up.
+    pub dead: Option<Reason>,
+}
+
+impl Ledger {
+    /// Concludes a request. `now` is when its end became known, `jitter` is a random number from 0
+    /// up to 1.
+    pub fn conclude(
+        &self,
+        sent: Sent<'_>,
+        ladder: &Ladder,
+        now: Timestamp,
+        jitter: f64,
+    ) -> Conclusion {
+        let mut headers = sent.task.headers.clone();
+        headers.attempt = headers.attempt.saturating_add(1);
+        let next = match classify(&sent.exchange.result, now, self.longest_retry_after) {
+            Outcome::Delivered => Next::Delivered,
+            Outcome::Dead(Death::Gone) => Next::Dead(Reason::Gone),
+            Outcome::Dead(Death::Refused) => Next::Dead(Reason::Refused),
+            Outcome::Retry {
+                charge,
+                retry_after,
+            } => {
+                headers.charged = headers.charged.saturating_add(u32::from(charge));
+                let policy = sent
+                    .compiled
+                    .subscription
+                    .retry()
+                    .unwrap_or(&self.default_policy);
+                // An uncharged failure waits like the one before it, and exhausts nothing.
+                let failed = headers.charged.max(1);
+                match policy.wait(failed, jitter) {
+                    Some(wait) => Next::Retry(now.after(wait.max(retry_after.unwrap_or_default()))),
+                    None if charge => Next::Dead(Reason::Exhausted),
+                    None => Next::Retry(now.after(ladder.park_delay(headers.parks).delay())),
+                }
+            }
+        };
+        let mut records = Vec::with_capacity(2);
+        let (outcome, dead, next_attempt_at) = match next {
+            Next::Delivered => (AttemptOutcome::Delivered, None, None),
+            Next::Dead(reason) => {
+                let (last_status, last_error) = last(sent.exchange);
+                let letter = DeadLetter {
+                    reason,
+                    last_status,
+                    last_error,
+                    dead_at: now,
+                };
+                records.push(moved(sent.task, &self.dlq, letter.headers(&headers)));
+                (AttemptOutcome::Dead, Some(reason), None)
+            }
+            Next::Retry(due) => {
+                headers.not_before = Some(due);
+                // A wait that is too short for any tier is written to tier 0 and rests in memory
+                // once it is read from there: the count of attempts must survive a crash.
+                let topic = match ladder.next_hop(due.since(now)) {
+                    Hop::Tier(tier) => self.tier(tier),
+                    Hop::Now | Hop::WaitInMemory(_) => &self.deliveries,
+                };
+                records.push(moved(sent.task, topic, headers.encode()));
+                (AttemptOutcome::Retry, None, Some(due))
+            }
+        };
+        if self.is_recorded(outcome) {
+            records.push(self.attempt(sent, &headers, outcome, next_attempt_at));
+        }
+        Conclusion {
+            records,
+            outcome,
+            dead,
+        }
+    }
+
+    /// Moves a task on towards its due time.
+    pub fn hop(&self, task: &HeldTask, tier: &Tier) -> Outgoing {
+        moved(task, self.tier(tier), task.headers.encode())
+    }
+
+    /// Puts a task off without spending an attempt.
+    pub fn park(&self, task: &HeldTask, tier: &Tier, _why: Parked) -> Outgoing {
+        let mut headers = task.headers.clone();
+        headers.parks = headers.parks.saturating_add(1);
+        moved(task, self.tier(tier), headers.encode())
+    }
+
+    /// Gives a task up without a request.
+    pub fn give_up(
+        &self,
+        task: &HeldTask,
+        reason: Reason,
+        message: &str,
+        now: Timestamp,
+    ) -> Outgoing {
+        let letter = DeadLetter {
+            reason,
+            last_status: None,
+            last_error: Some(message),
+            dead_at: now,
+        };
+        moved(task, &self.dlq, letter.headers(&task.headers))
+    }
+
+    /// Keeps a record of a task topic that is not a task.
+    pub fn not_a_task(
+        &self,
+        record: &crate::kafka::record::Incoming,
+        message: &str,
+        now: Timestamp,
+    ) -> Outgoing {
+        let mut headers = record.headers.clone();
+        DeadLetter {
+            reason: Reason::Undeliverable,
+            last_status: None,
+            last_error: Some(message),
+            dead_at: now,
+        }
+        .mark(&mut headers);
+        Outgoing {
+            topic: Arc::clone(&self.dlq),
+            partition: None,
+            key: record.key.clone(),
+            value: record.value.clone(),
+            headers,
+            cause: record.at.clone(),
+        }
+    }
+
+    fn tier(&self, tier: &Tier) -> &Arc<str> {
+        self.tiers.get(tier.index()).unwrap_or(&self.deliveries)
+    }
+
+    fn is_recorded(&self, outcome: AttemptOutcome) -> bool {
+        match outcome {
+            AttemptOutcome::Delivered => self.record_deliveries,
+            AttemptOutcome::Retry | AttemptOutcome::Dead => self.record_failures,
+        }
+    }
+
+    fn attempt(
+        &self,
+        sent: Sent<'_>,
+        headers: &TaskHeaders,
+        outcome: AttemptOutcome,
+        next_attempt_at: Option<Timestamp>,
+    ) -> Outgoing {
+        let (status, error, message, response) = match &sent.exchange.result {
+            Ok(answer) => (
+                Some(answer.status),
+                None,
+                None,
+                Some(String::from_utf8_lossy(&answer.body).into_owned()),
+            ),
+            Err(failure) => (
+                failure.status,
+                Some(failure.class.as_str()),
+                Some(failure.message.clone()),
+                None,
+            ),
+        };
+        let attempt = Attempt {
+            delivery_id: headers.delivery_id,
+            event_id: headers.event_id.clone(),
+            event_type: headers.event_type.clone(),
+            subscription: sent.task.subscription.clone(),
+            revision: sent.revision,
+            attempt: headers.attempt,
+            started_at: sent.started_at,
+            duration: sent.exchange.duration,
+            outcome,
+            status,
+            error,
+            message,
+            response,
+            url: sent.compiled.subscription.url().redacted().clone(),
+            next_attempt_at,
+            source: headers.source.clone(),
+            instance: self.instance.clone(),
+        };
+        Outgoing {
+            topic: Arc::clone(&self.attempts),
+            partition: None,
+            key: Some(sent.task.key.clone()),
+            value: attempt.encode().ok().map(Bytes::from),
+            headers: Headers::new(),
+            cause: sent.task.at.clone(),
+        }
+    }
+}
+
+enum Next {
+    Delivered,
+    Retry(Timestamp),
+    Dead(Reason),
+}
+
+/// The task's record once more, elsewhere: key and value as they are.
+fn moved(task: &HeldTask, topic: &Arc<str>, headers: Headers) -> Outgoing {
+    Outgoing {
+        topic: Arc::clone(topic),
+        partition: None,
+        key: Some(task.key.clone()),
+        value: Some(task.body.clone()),
+        headers,
+        cause: task.at.clone(),
+    }
+}
+
+/// The last answer's status, or the class of what kept it from coming.
+fn last(exchange: &Exchange) -> (Option<u16>, Option<&str>) {
+    match &exchange.result {
+        Ok(answer) => (Some(answer.status), None),
+        Err(failure) => (failure.status, Some(failure.class.as_str())),
+    }
+}

@@ -1,0 +1,108 @@
+//! What becomes of a task before its next request: looked up when it could go, never when it was
+//! made, so a changed URL applies to pending retries and a deletion cancels them.
+
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::record::subscription::State;
+use crate::record::{Reason, TaskHeaders};
+use crate::retry::{Hop, Ladder, Tier};
+use crate::subscription_table::{Compiled, Entry};
+
+/// What to do with a task.
+#[derive(Debug)]
+pub enum Decision<'ladder> {
+    /// Send it, by this subscription.
+    Send {
+        /// The subscription.
+        compiled: Arc<Compiled>,
+        /// The offset of its record.
+        revision: i64,
+    },
+    /// Keep it in memory until then: the rest is too short for any tier.
+    Rest(Timestamp),
+    /// Move it to this tier; its due time stays.
+    Hop(&'ladder Tier),
+    /// Put it off without spending an attempt.
+    Park(&'ladder Tier, Parked),
+    /// Give it up.
+    DeadLetter(Reason, &'static str),
+    /// The subscription was deleted.
+    Cancel,
+    /// The table is older than the task: ask again when it has caught up.
+    AwaitTable,
+}
+
+/// Why a task is put off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parked {
+    /// Its subscription is paused.
+    Paused,
+    /// Its subscription's newest record is invalid.
+    Invalid,
+    /// Its endpoint is slow, and the partition's window is full.
+    Crowded,
+}
+
+impl Parked {
+    /// The name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Paused => "paused",
+            Self::Invalid => "invalid",
+            Self::Crowded => "crowded",
+        }
+    }
+}
+
+/// How far the subscriptions table is.
+#[derive(Clone, Copy, Debug)]
+pub struct TableState {
+    /// Everything below this offset is in it.
+    pub position: i64,
+    /// Whether it has reached the topic's end as asked after the task arrived.
+    pub caught_up: bool,
+}
+
+/// Decides on one task.
+pub fn decide<'ladder>(
+    task: &TaskHeaders,
+    entry: Option<&Entry>,
+    table: TableState,
+    now: Timestamp,
+    ladder: &'ladder Ladder,
+) -> Decision<'ladder> {
+    let is_ahead = task.revision >= table.position;
+    if is_ahead && !table.caught_up {
+        return Decision::AwaitTable;
+    }
+    let Some(entry) = entry else {
+        // Absence means deletion only where the table has passed the revision.
+        return if is_ahead {
+            Decision::DeadLetter(
+                Reason::Undeliverable,
+                "the subscription is not on its topic, which ends before the task's revision: it was made anew",
+            )
+        } else {
+            Decision::Cancel
+        };
+    };
+    let Ok(compiled) = &entry.content else {
+        return Decision::Park(ladder.park_delay(task.parks), Parked::Invalid);
+    };
+    match compiled.subscription.state() {
+        State::Disabled => Decision::DeadLetter(Reason::Disabled, "the subscription is disabled"),
+        State::Paused => Decision::Park(ladder.park_delay(task.parks), Parked::Paused),
+        State::Active => {
+            let due = task.not_before.unwrap_or(now);
+            match ladder.next_hop(due.since(now)) {
+                Hop::Now => Decision::Send {
+                    compiled: Arc::clone(compiled),
+                    revision: entry.revision,
+                },
+                Hop::WaitInMemory(_) => Decision::Rest(due),
+                Hop::Tier(tier) => Decision::Hop(tier),
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! A task in this process's memory: read from Kafka, not finished yet.
+
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::record::{
+    Coordinates, Headers, SubscriptionKey, SubscriptionKeyError, TaskError, TaskHeaders,
+};
+
+/// A task that was taken from a partition.
+#[derive(Clone, Debug)]
+pub struct HeldTask {
+    /// Where its record stands: what it is known by. (The delivery id is not unique: a producer may
+    /// repeat an event id.)
+    pub at: Coordinates,
+    /// Index of the lane it came through, in this assignment.
+    pub lane: usize,
+    /// The record's key, to be written again as it is.
+    pub key: Bytes,
+    /// Whose it is.
+    pub subscription: SubscriptionKey,
+    /// The request's body.
+    pub body: Bytes,
+    /// The rest.
+    pub headers: TaskHeaders,
+    /// When it was due: for the lateness of retries.
+    pub due: Option<Timestamp>,
+    /// Since when nothing but its endpoint's limits holds it back.
+    pub ready_since: Timestamp,
+}
+
+/// Why a record on a task topic is not a task.
+#[derive(Debug, thiserror::Error)]
+pub enum HeldTaskError {
+    /// Its key.
+    #[error("the key is not a subscription's: {0}")]
+    Key(#[from] SubscriptionKeyError),
+    /// Its headers.
+    #[error(transparent)]
+    Headers(#[from] TaskError),
+    /// It has no value: there is no body to send.
+    #[error("the value is null")]
+    NoBody,
+}
+
+impl HeldTask {
+    /// Reads a record of a task topic.
+    ///
+    /// # Errors
+    /// Names what the record lacks.
+    pub fn read(
+        at: Coordinates,
+        lane: usize,
+        key: Option<Bytes>,
+        value: Option<Bytes>,
+        headers: &Headers,
+    ) -> Result<Self, HeldTaskError> {
+        let key = key.unwrap_or_default();
+        Ok(Self {
+            lane,
+            subscription: SubscriptionKey::try_from(&key[..])?,
+            headers: TaskHeaders::decode(headers)?,
+            body: value.ok_or(HeldTaskError::NoBody)?,
+            due: None,
+            ready_since: Timestamp::default(),
+            at,
+            key,
+        })
+    }
+
+    /// What holding it costs, in bytes: the body and, roughly, all else.
+    pub fn size(&self) -> usize {
+        const REST: usize = 1_024;
+        self.body.len() + REST
+    }
+}

@@ -1,0 +1,133 @@
+//! Requests on the wire, and their way back to the loop that sent them.
+
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use tokio::runtime::Handle;
+
+use crate::clock::Timestamp;
+use crate::http::{Client, ErrorClass, Exchange, Failure, Request};
+use crate::kafka::member::Lease;
+use crate::wake::Waker;
+
+/// A request that came back.
+#[derive(Debug)]
+pub struct Landed {
+    /// The number it was launched with.
+    pub number: u64,
+    /// When it left.
+    pub started_at: Timestamp,
+    /// What became of it. None: it was not sent, because the lease had run out.
+    pub exchange: Option<Exchange>,
+}
+
+impl Landed {
+    /// For a request that could not even be made.
+    pub fn not_sent(number: u64, started_at: Timestamp, failure: Failure) -> Self {
+        let exchange = Exchange {
+            duration: Duration::ZERO,
+            result: Err(failure),
+        };
+        Self {
+            number,
+            started_at,
+            exchange: Some(exchange),
+        }
+    }
+}
+
+/// Sends requests on the runtime and collects what comes back. The caller keeps the number of open
+/// requests within the capacity; so the way back never fills up.
+pub struct Flights {
+    runtime: Handle,
+    client: Client,
+    lease: Lease,
+    waker: Waker,
+    sender: Sender<Landed>,
+    landed: Receiver<Landed>,
+}
+
+impl Flights {
+    /// For at most `capacity` open requests, each of which starts only while `lease` is valid.
+    pub fn new(
+        runtime: Handle,
+        client: Client,
+        lease: Lease,
+        waker: Waker,
+        capacity: usize,
+    ) -> Self {
+        let (sender, landed) = bounded(capacity);
+        Self {
+            runtime,
+            client,
+            lease,
+            waker,
+            sender,
+            landed,
+        }
+    }
+
+    /// Sends a request.
+    pub fn launch(&self, number: u64, request: Request) {
+        let mut passage = Passage {
+            landed: Some(Landed {
+                number,
+                started_at: Timestamp::now(),
+                exchange: Some(panicked()),
+            }),
+            sender: self.sender.clone(),
+            waker: self.waker.clone(),
+        };
+        let (client, lease) = (self.client.clone(), self.lease.clone());
+        self.runtime.spawn(async move {
+            // The last look before the wire: a process that was stopped for longer than the session
+            // timeout finds out here, whichever of its threads runs first.
+            let exchange = if lease.is_valid() {
+                Some(client.send(request).await)
+            } else {
+                None
+            };
+            if let Some(landed) = &mut passage.landed {
+                landed.exchange = exchange;
+            }
+        });
+    }
+
+    /// The next request that came back, if there is one.
+    pub fn landed(&self) -> Option<Landed> {
+        self.landed.try_recv().ok()
+    }
+
+    /// Waits for a request to come back.
+    pub fn wait(&self, timeout: Duration) -> Option<Landed> {
+        self.landed.recv_timeout(timeout).ok()
+    }
+}
+
+fn panicked() -> Exchange {
+    Exchange {
+        duration: Duration::ZERO,
+        result: Err(Failure::new(
+            ErrorClass::Internal,
+            "the request's task ended without an answer",
+        )),
+    }
+}
+
+/// Brings a request back however its task ends, also by a panic.
+struct Passage {
+    landed: Option<Landed>,
+    sender: Sender<Landed>,
+    waker: Waker,
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        if let Some(landed) = self.landed.take()
+            && self.sender.try_send(landed).is_err()
+        {
+            tracing::error!("a request came back to nobody");
+        }
+        self.waker.wake();
+    }
+}

@@ -1,0 +1,433 @@
+//! The commit protocol: one member of a consumer group and its transactional producer.
+//!
+//! Both roles stand on this. A role's loop owns a [`Member`], calls [`Member::serve`] often, and
+//! acts on what it reports; it never touches offsets or transactions otherwise.
+//!
+//! ```text
+//!             Assign: group metadata captured, committed offsets + metadata read once no
+//!             transaction is pending on them, explicit offsets, partitions split
+//!   no epoch ──────────────────────────────────────────────────────────▶ epoch N
+//!      ▲                                                                  │  │
+//!      │   Revoke: role stops intake and settles; last transaction        │  │ commit: records, offsets
+//!      ├──────────────────────────────────────────────────────────────────┘  │ and finished sets in one
+//!      │   Lost: transaction under way is given up, nothing is committed     │ transaction; retried until
+//!      └─────────────────────────────────────────────────────────────────────┘ committed or N is over
+//! ```
+//!
+//! No transaction spans epochs: both ways out wait until the one under way is committed or aborted.
+//! Every transaction of an epoch carries the group metadata captured at its start, so the broker
+//! refuses what a zombie still wants to commit.
+
+mod committer;
+mod confirmation;
+mod group;
+mod lease;
+mod metadata;
+mod start;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+pub use committer::Substitute;
+pub use group::{PartitionReader, ReadError};
+pub use lease::Lease;
+pub use metadata::{FirstStart, Progress};
+pub use start::{FirstStartRule, OutOfRange, Start};
+
+use crate::kafka::record::{Outgoing, TopicPartition};
+use crate::metrics::RoleKafkaMetrics;
+use crate::wake::Waker;
+use committer::{Committer, Transaction, TransactionalProducer, Verdict};
+use confirmation::Confirmation;
+use group::{GroupConsumer, Rebalance};
+use metadata::Stamp;
+
+/// How a transaction that must end is waited for beyond its budget: librdkafka ends it by its own
+/// timeout before that.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// What a member needs to know.
+pub struct Settings {
+    /// For log lines: `router` or `dispatcher`.
+    pub role: &'static str,
+    /// Of the group's consumer.
+    pub consumer: ClientConfig,
+    /// Of the transactional producer.
+    pub producer: ClientConfig,
+    /// The consumer's, which also bounds the lease.
+    pub session_timeout: Duration,
+    /// Where partitions without a committed offset begin.
+    pub first_start: FirstStartRule,
+    /// A partition that this group does not consume: the membership is confirmed by committing
+    /// a position for it.
+    pub confirmation: TopicPartition,
+    /// Turns a record that can never be written into a reject.
+    pub substitute: Substitute,
+    /// Counts transactions.
+    pub metrics: RoleKafkaMetrics,
+}
+
+/// What ends a member for good.
+#[derive(Debug, thiserror::Error)]
+pub enum MemberError {
+    /// Another process runs with this `instance_id`.
+    #[error("another process has taken over this instance id (instance_id must be unique): {0}")]
+    InstanceFenced(String),
+    /// librdkafka cannot go on.
+    #[error("the consumer failed for good: {0}")]
+    Fatal(String),
+    /// The client could not be made: a configuration error.
+    #[error("the Kafka client refuses its configuration: {0}")]
+    Client(#[source] KafkaError),
+    /// No thread could be started, or it died.
+    #[error("the committer's thread is gone")]
+    CommitterGone,
+    /// Shutdown was asked for before the member was up.
+    #[error("stopped before it was up")]
+    Stopped,
+}
+
+/// What happened.
+pub enum Event {
+    /// A new epoch: these partitions are ours, from their starts on.
+    Assigned(Vec<(PartitionReader, Start)>),
+    /// All partitions must go back: stop intake, [`Member::commit`] what is finished and
+    /// [`Member::settle`], drop the readers, then [`Member::release`].
+    Revoked,
+    /// All partitions may be somebody else's: drop all work and the readers, then
+    /// [`Member::release`].
+    Lost,
+    /// The transaction under way is committed.
+    Committed,
+}
+
+/// One member of a group.
+pub struct Member {
+    role: &'static str,
+    group: GroupConsumer,
+    committer: Committer,
+    first_start: FirstStartRule,
+    waker: Waker,
+    lease: Lease,
+    confirmation: Confirmation,
+    writer: u64,
+    sequence: u64,
+    epochs: u64,
+    epoch: Option<Epoch>,
+}
+
+struct Epoch {
+    number: u64,
+    group_metadata: Arc<ConsumerGroupMetadata>,
+    confirmed: bool,
+}
+
+impl Member {
+    /// Takes the transactional id over; [`Self::subscribe`] then joins the group. `keep_trying` is asked between attempts to reach the cluster: a broker that
+    /// is away is waited for. Must be called on the thread that will call [`Self::serve`].
+    ///
+    /// # Errors
+    /// A configuration that librdkafka refuses, or [`MemberError::Stopped`].
+    pub fn join(
+        settings: Settings,
+        mut keep_trying: impl FnMut() -> bool,
+    ) -> Result<Self, MemberError> {
+        let waker = Waker::of_this_thread();
+        let group =
+            GroupConsumer::new(settings.role, &settings.consumer).map_err(MemberError::Client)?;
+        // Before the group is joined: this fences a predecessor with the same instance id and ends
+        // its pending transaction, which would hold up the committed offsets.
+        let producer = loop {
+            match TransactionalProducer::initialise(
+                settings.role,
+                settings.producer.clone(),
+                Duration::from_secs(5),
+            ) {
+                Ok(producer) => break producer,
+                Err(error @ (KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_))) => {
+                    return Err(MemberError::Client(error));
+                }
+                Err(error) => {
+                    tracing::warn!(role = settings.role, %error, "transactional producer could not be initialised yet");
+                }
+            }
+            if !keep_trying() {
+                return Err(MemberError::Stopped);
+            }
+        };
+        let committer = Committer::start(
+            producer,
+            group.lookups(),
+            settings.substitute,
+            settings.metrics,
+            waker.clone(),
+        )
+        .map_err(|_| MemberError::CommitterGone)?;
+        let confirmation = Confirmation::start(
+            group.lookups(),
+            settings.confirmation,
+            settings.session_timeout / 5,
+            waker.clone(),
+        )
+        .map_err(|_| MemberError::CommitterGone)?;
+        Ok(Self {
+            role: settings.role,
+            group,
+            committer,
+            first_start: settings.first_start,
+            waker,
+            lease: Lease::new(settings.session_timeout),
+            confirmation,
+            writer: rand::random(),
+            sequence: 0,
+            epochs: 0,
+            epoch: None,
+        })
+    }
+
+    /// The membership's validity, for whatever starts requests.
+    pub fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// Wakes the loop of this member.
+    pub fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
+    /// Joins the group for these topics, or changes what is subscribed to.
+    ///
+    /// # Errors
+    /// A name that librdkafka refuses.
+    pub fn subscribe(&self, topics: &[&str]) -> Result<(), MemberError> {
+        self.group.subscribe(topics).map_err(MemberError::Client)
+    }
+
+    /// Serves group and committer without waiting. `position` is committed for the confirmation
+    /// partition when the coordinator is asked.
+    ///
+    /// # Errors
+    /// Only what ends the member for good.
+    pub fn serve(&mut self, position: i64) -> Result<Option<Event>, MemberError> {
+        if let Some(verdict) = self.committer.verdict() {
+            match verdict {
+                Verdict::Committed => return Ok(Some(Event::Committed)),
+                Verdict::Abandoned => return Err(MemberError::CommitterGone),
+            }
+        }
+        let served = self.group.serve(Duration::ZERO);
+        if let Some(error) = served.error {
+            self.note(&error)?;
+        }
+        match served.rebalance {
+            Some(Rebalance::Assign(partitions)) => return self.begin_epoch(partitions),
+            Some(Rebalance::Revoke { lost: false }) => return Ok(Some(Event::Revoked)),
+            Some(Rebalance::Revoke { lost: true }) => {
+                self.lease.end();
+                self.give_up();
+                return Ok(Some(Event::Lost));
+            }
+            None => {}
+        }
+        self.confirm(position);
+        Ok(None)
+    }
+
+    /// Whether [`Self::commit`] may be called: there is a confirmed epoch, and no transaction is
+    /// under way.
+    pub fn can_commit(&self) -> bool {
+        !self.committer.is_busy() && self.epoch.as_ref().is_some_and(|epoch| epoch.confirmed)
+    }
+
+    /// Whether there is an assignment, maybe an empty one.
+    pub fn is_assigned(&self) -> bool {
+        self.epoch.is_some()
+    }
+
+    /// Starts a transaction: all records and all progress, or nothing. It is carried through until
+    /// it is committed or the epoch ends; [`Event::Committed`] tells. Only when
+    /// [`Self::can_commit`]; `progress` must not be empty.
+    pub fn commit(&mut self, records: Vec<Outgoing>, progress: Vec<Progress>) {
+        let Some(epoch) = &self.epoch else { return };
+        debug_assert!(!progress.is_empty(), "a commit moves at least one offset");
+        self.sequence += 1;
+        self.committer.submit(Transaction {
+            epoch: epoch.number,
+            group: Arc::clone(&epoch.group_metadata),
+            records,
+            progress,
+            stamp: Stamp {
+                writer: self.writer,
+                sequence: self.sequence,
+            },
+        });
+    }
+
+    /// Waits for the transaction under way until `deadline`. True: none is under way any more, and
+    /// the last one was committed.
+    pub fn settle(&mut self, deadline: Instant) -> bool {
+        if !self.committer.is_busy() {
+            return true;
+        }
+        self.committer.wait(deadline) == Some(Verdict::Committed)
+    }
+
+    /// Ends the epoch. Every reader must have been dropped.
+    ///
+    /// # Errors
+    /// librdkafka cannot go on.
+    pub fn release(&mut self) -> Result<(), MemberError> {
+        self.give_up();
+        self.epoch = None;
+        self.lease.end();
+        self.group
+            .release()
+            .map_err(|error| MemberError::Fatal(error.to_string()))
+    }
+
+    /// The names of all topics of the cluster.
+    ///
+    /// # Errors
+    /// The cluster does not answer.
+    pub fn topic_names(&self) -> Result<Vec<String>, KafkaError> {
+        self.group.lookups().topic_names(Duration::from_secs(5))
+    }
+
+    /// Restarts a partition of this assignment at another offset.
+    ///
+    /// # Errors
+    /// librdkafka's, when the partition is not ours any more.
+    pub fn seek(&self, at: &TopicPartition, offset: i64) -> Result<(), KafkaError> {
+        self.group.seek(at, offset)
+    }
+
+    /// The first and the last stable offset of a partition.
+    ///
+    /// # Errors
+    /// The cluster does not answer.
+    pub fn log_range(&self, at: &TopicPartition) -> Result<(i64, i64), KafkaError> {
+        let lookups = self.group.lookups();
+        let partitions = std::slice::from_ref(at);
+        let timeout = Duration::from_secs(3);
+        let first = lookups.resolve(partitions, rdkafka::Offset::Beginning, timeout)?;
+        let end = lookups.resolve(partitions, rdkafka::Offset::End, timeout)?;
+        let first = first.first().copied().flatten().unwrap_or(0);
+        Ok((first, end.first().copied().flatten().unwrap_or(first)))
+    }
+
+    /// Leaves the group; a static member stays in it.
+    pub fn close(mut self) {
+        self.give_up();
+        self.lease.end();
+        self.committer.close();
+        self.confirmation.close();
+        self.group.close();
+        tracing::info!(role = self.role, "left the group");
+    }
+
+    fn begin_epoch(
+        &mut self,
+        partitions: Vec<TopicPartition>,
+    ) -> Result<Option<Event>, MemberError> {
+        // Captured first: if this membership ends meanwhile, what is captured is already stale and
+        // the broker refuses it.
+        let Some(group_metadata) = self.group.group_metadata() else {
+            return Err(MemberError::Fatal(
+                "the consumer has no group metadata".into(),
+            ));
+        };
+        let lookups = self.group.lookups();
+        let starts = loop {
+            match start::starting_points(&lookups, &partitions, self.first_start) {
+                Ok(starts) => break starts,
+                Err(error) => {
+                    tracing::warn!(
+                        role = self.role, %error,
+                        "committed offsets are not known yet (a transaction may be pending on them)"
+                    );
+                }
+            }
+            // Serving keeps the membership; a rebalance that comes now makes this one void.
+            let served = self.group.serve(Duration::from_millis(50));
+            if let Some(error) = served.error {
+                self.note(&error)?;
+            }
+            match served.rebalance {
+                None => {}
+                Some(Rebalance::Assign(partitions)) => return self.begin_epoch(partitions),
+                Some(Rebalance::Revoke { lost }) => {
+                    return Ok(Some(if lost { Event::Lost } else { Event::Revoked }));
+                }
+            }
+        };
+        let offsets: Vec<_> = starts
+            .iter()
+            .map(|start| (start.at.clone(), start.finished.base()))
+            .collect();
+        let readers = self
+            .group
+            .accept(&offsets, &self.waker)
+            .map_err(|error| MemberError::Fatal(error.to_string()))?;
+        self.epochs += 1;
+        self.committer.open(self.epochs);
+        self.epoch = Some(Epoch {
+            number: self.epochs,
+            group_metadata,
+            confirmed: false,
+        });
+        self.confirmation.begin_epoch();
+        tracing::info!(
+            role = self.role,
+            epoch = self.epochs,
+            partitions = readers.len(),
+            "partitions assigned"
+        );
+        Ok(Some(Event::Assigned(
+            readers.into_iter().zip(starts).collect(),
+        )))
+    }
+
+    /// Waits until no transaction is under way, giving up the one that is.
+    fn give_up(&mut self) {
+        self.committer.cancel();
+        if self.committer.is_busy() && self.committer.wait(Instant::now() + LONGEST_WAIT).is_none()
+        {
+            tracing::error!(
+                role = self.role,
+                "a transaction does not end; its producer is fenced by the next"
+            );
+        }
+    }
+
+    fn note(&self, error: &KafkaError) -> Result<(), MemberError> {
+        if let Some((code, reason)) = self.group.fatal_error() {
+            return Err(if code == RDKafkaErrorCode::FencedInstanceId {
+                MemberError::InstanceFenced(reason)
+            } else {
+                MemberError::Fatal(reason)
+            });
+        }
+        if self.committer.is_dead() {
+            return Err(MemberError::CommitterGone);
+        }
+        tracing::warn!(role = self.role, %error, "consumer error");
+        Ok(())
+    }
+
+    /// Asks the coordinator from time to time whether this member is one, and hears the answers.
+    fn confirm(&mut self, position: i64) {
+        let Some(epoch) = &mut self.epoch else { return };
+        match self.confirmation.answer(&self.lease) {
+            Some(Ok(())) => epoch.confirmed = true,
+            Some(Err(error)) => {
+                tracing::warn!(role = self.role, %error, "membership not confirmed")
+            }
+            None => {}
+        }
+        self.confirmation.ask(position);
+    }
+}

@@ -1,0 +1,353 @@
+//! The consumer of a group member.
+//!
+//! librdkafka reports a rebalance as an event and then waits until `assign` or `unassign` is
+//! called. The context only keeps the event; the loop that owns all state handles it after the poll
+//! has returned. So nothing is shared with callbacks, and no transaction can run across the change.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{
+    BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata,
+};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+
+use crate::kafka::client_log::ClientLog;
+use crate::kafka::record::{Incoming, TopicPartition};
+use crate::wake::Waker;
+
+/// What the group asks of this member.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Rebalance {
+    /// These partitions are ours once they are accepted.
+    Assign(Vec<TopicPartition>),
+    /// All partitions are to be given back. `lost`: they may be somebody else's already.
+    Revoke { lost: bool },
+}
+
+/// Keeps librdkafka's events until the loop takes them.
+pub(super) struct Context {
+    log: ClientLog,
+    /// Whether partitions are assigned (or else revoked), and which.
+    rebalance: Mutex<Option<(bool, Vec<TopicPartition>)>>,
+    closing: AtomicBool,
+}
+
+impl Context {
+    fn rebalance(&self) -> MutexGuard<'_, Option<(bool, Vec<TopicPartition>)>> {
+        self.rebalance
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.log.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.log.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        kind: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        if self.closing.load(Ordering::Acquire) {
+            // Everything is committed; only librdkafka's own book-keeping is left.
+            if let Err(error) = consumer.unassign() {
+                tracing::debug!(%error, "unassign failed while closing");
+            }
+            return;
+        }
+        let assign = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        *Self::rebalance(self) = Some((assign, listed(partitions)));
+    }
+}
+
+fn listed(partitions: &TopicPartitionList) -> Vec<TopicPartition> {
+    partitions
+        .elements()
+        .iter()
+        .map(|element| TopicPartition {
+            topic: element.topic().into(),
+            partition: element.partition(),
+        })
+        .collect()
+}
+
+/// A consumer in a group, polled from one plain thread.
+pub(super) struct GroupConsumer {
+    consumer: Arc<BaseConsumer<Context>>,
+}
+
+/// What a poll of the group brought.
+#[derive(Default)]
+pub(super) struct Served {
+    pub rebalance: Option<Rebalance>,
+    pub error: Option<KafkaError>,
+}
+
+impl GroupConsumer {
+    pub(super) fn new(role: &'static str, config: &ClientConfig) -> KafkaResult<Self> {
+        let context = Context {
+            log: ClientLog::new(role),
+            rebalance: Mutex::default(),
+            closing: AtomicBool::new(false),
+        };
+        Ok(Self {
+            consumer: Arc::new(config.create_with_context(context)?),
+        })
+    }
+
+    pub(super) fn subscribe(&self, topics: &[&str]) -> KafkaResult<()> {
+        self.consumer.subscribe(topics)
+    }
+
+    /// The consumer itself, for look-ups (offsets, watermarks) from any thread.
+    pub(super) fn lookups(&self) -> Lookups {
+        Lookups(Arc::clone(&self.consumer))
+    }
+
+    /// Serves the group's events for at most `timeout`.
+    pub(super) fn serve(&self, timeout: Duration) -> Served {
+        let error = match self.consumer.poll(timeout) {
+            None | Some(Err(KafkaError::PartitionEOF(_))) => None,
+            Some(Err(error)) => Some(error),
+            Some(Ok(message)) => {
+                // Every partition is split before it is assigned, so this cannot be; if it were,
+                // the record is not marked as taken and is read again after the next assignment.
+                tracing::error!(
+                    topic = rdkafka::Message::topic(&message),
+                    "a record appeared on the main queue"
+                );
+                None
+            }
+        };
+        let rebalance =
+            Context::rebalance(self.consumer.context())
+                .take()
+                .map(|(assign, partitions)| {
+                    if assign {
+                        Rebalance::Assign(partitions)
+                    } else {
+                        Rebalance::Revoke {
+                            lost: self.consumer.assignment_lost(),
+                        }
+                    }
+                });
+        Served { rebalance, error }
+    }
+
+    pub(super) fn group_metadata(&self) -> Option<Arc<ConsumerGroupMetadata>> {
+        self.consumer.group_metadata().map(Arc::new)
+    }
+
+    /// Accepts an assignment: each partition gets a queue of its own, filled from its offset on.
+    pub(super) fn accept(
+        &self,
+        starts: &[(TopicPartition, i64)],
+        waker: &Waker,
+    ) -> KafkaResult<Vec<PartitionReader>> {
+        let mut list = TopicPartitionList::with_capacity(starts.len());
+        let mut readers = Vec::with_capacity(starts.len());
+        for (at, offset) in starts {
+            list.add_partition_offset(&at.topic, at.partition, Offset::Offset(*offset))?;
+            readers.push(self.reader(at.clone(), waker)?);
+        }
+        self.consumer.assign(&list)?;
+        Ok(readers)
+    }
+
+    fn reader(&self, at: TopicPartition, waker: &Waker) -> KafkaResult<PartitionReader> {
+        let mut queue = self
+            .consumer
+            .split_partition_queue(&at.topic, at.partition)
+            .ok_or(KafkaError::Subscription(format!(
+                "no queue for {}/{}",
+                at.topic, at.partition
+            )))?;
+        let filled = Arc::new(AtomicBool::new(true));
+        let (flag, waker) = (Arc::clone(&filled), waker.clone());
+        queue.set_nonempty_callback(move || {
+            flag.store(true, Ordering::Release);
+            waker.wake();
+        });
+        Ok(PartitionReader { at, queue, filled })
+    }
+
+    /// Gives all partitions back. Every [`PartitionReader`] must be gone: one that is dropped later
+    /// could take the wake-up of its successor with it.
+    pub(super) fn release(&self) -> KafkaResult<()> {
+        self.consumer.unassign()
+    }
+
+    /// Restarts a partition at another offset.
+    pub(super) fn seek(&self, at: &TopicPartition, offset: i64) -> KafkaResult<()> {
+        self.consumer.seek(
+            &at.topic,
+            at.partition,
+            Offset::Offset(offset),
+            Duration::from_secs(5),
+        )
+    }
+
+    pub(super) fn fatal_error(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.consumer.client().fatal_error()
+    }
+
+    /// Leaves the group (a static member stays in it) and waits until that is done.
+    pub(super) fn close(self) {
+        self.consumer
+            .context()
+            .closing
+            .store(true, Ordering::Release);
+        drop(self.consumer);
+    }
+}
+
+/// Questions to the cluster that do not depend on the loop's thread.
+#[derive(Clone)]
+pub(super) struct Lookups(Arc<BaseConsumer<Context>>);
+
+impl Lookups {
+    /// Committed offsets and their metadata, once no transaction is pending on them. An error of
+    /// one partition is an error of all: a guess would skip or double records.
+    pub(super) fn committed(
+        &self,
+        partitions: &[TopicPartition],
+        timeout: Duration,
+    ) -> KafkaResult<Vec<Option<(i64, String)>>> {
+        let answer = self
+            .0
+            .committed_offsets(list_of(partitions, Offset::Invalid)?, timeout)?;
+        in_order(&answer, partitions, |element| match element.offset() {
+            Offset::Offset(offset) => Some((offset, element.metadata().to_owned())),
+            _ => None,
+        })
+    }
+
+    /// For each partition the offset that `wanted` stands for: `Offset::Beginning`, `Offset::End`,
+    /// or `Offset::Offset(t)` for the first record at or after the time `t` in Unix milliseconds,
+    /// which is none when there is no such record.
+    pub(super) fn resolve(
+        &self,
+        partitions: &[TopicPartition],
+        wanted: Offset,
+        timeout: Duration,
+    ) -> KafkaResult<Vec<Option<i64>>> {
+        let answer = self
+            .0
+            .offsets_for_times(list_of(partitions, wanted)?, timeout)?;
+        in_order(&answer, partitions, |element| match element.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        })
+    }
+
+    /// Commits a position as a member of the group, and waits for the answer.
+    pub(super) fn commit(&self, at: &TopicPartition, position: i64) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&at.topic, at.partition, Offset::Offset(position))?;
+        self.0.commit(&list, CommitMode::Sync)
+    }
+
+    /// The names of all topics.
+    pub(super) fn topic_names(&self, timeout: Duration) -> KafkaResult<Vec<String>> {
+        let metadata = self.0.fetch_metadata(None, timeout)?;
+        Ok(metadata
+            .topics()
+            .iter()
+            .map(|topic| topic.name().to_owned())
+            .collect())
+    }
+
+    /// The number of partitions of a topic.
+    pub(super) fn partition_count(&self, topic: &str, timeout: Duration) -> KafkaResult<usize> {
+        let metadata = self.0.fetch_metadata(Some(topic), timeout)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        Ok(found.map_or(0, |topic| topic.partitions().len()))
+    }
+}
+
+fn list_of(partitions: &[TopicPartition], offset: Offset) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for at in partitions {
+        list.add_partition_offset(&at.topic, at.partition, offset)?;
+    }
+    Ok(list)
+}
+
+fn in_order<T>(
+    answer: &TopicPartitionList,
+    partitions: &[TopicPartition],
+    read: impl Fn(&rdkafka::topic_partition_list::TopicPartitionListElem<'_>) -> T,
+) -> KafkaResult<Vec<T>> {
+    partitions
+        .iter()
+        .map(|at| {
+            let element = answer
+                .find_partition(&at.topic, at.partition)
+                .ok_or(KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownPartition))?;
+            element.error()?;
+            Ok(read(&element))
+        })
+        .collect()
+}
+
+/// The queue of one assigned partition.
+pub struct PartitionReader {
+    /// Which partition.
+    pub at: TopicPartition,
+    queue: PartitionQueue<Context>,
+    filled: Arc<AtomicBool>,
+}
+
+/// Why a partition's queue gave no record.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The position is not on the log: retention passed over it, or the topic was made anew.
+    OutOfRange,
+    /// Anything else; librdkafka goes on by itself.
+    Other(KafkaError),
+}
+
+impl PartitionReader {
+    /// Whether the queue may hold something: it does, or it did since the last empty poll.
+    pub fn may_have_records(&self) -> bool {
+        self.filled.load(Ordering::Acquire)
+    }
+
+    /// Makes the next [`Self::next`] look again, in case a wake-up was lost.
+    pub fn look_again(&self) {
+        self.filled.store(true, Ordering::Release);
+    }
+
+    /// The next record, without waiting.
+    pub fn next(&self) -> Option<Result<Incoming, ReadError>> {
+        // The flag falls before the poll: a record that comes in between raises it again.
+        self.filled.store(false, Ordering::Release);
+        loop {
+            let result = match self.queue.poll(Duration::ZERO)? {
+                Ok(message) => Ok(Incoming::copied_from(&message, &self.at.topic)),
+                Err(KafkaError::PartitionEOF(_)) => continue,
+                Err(KafkaError::MessageConsumption(
+                    RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
+                )) => Err(ReadError::OutOfRange),
+                Err(error) => Err(ReadError::Other(error)),
+            };
+            self.filled.store(true, Ordering::Release);
+            return Some(result);
+        }
+    }
+}

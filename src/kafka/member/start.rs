@@ -1,0 +1,209 @@
+//! Where the partitions of a new assignment begin.
+//!
+//! librdkafka can fall back to `auto.offset.reset` when a rebalance overlaps a pending transaction,
+//! so starting offsets are always ours: asked for here, once no transaction is pending on them, and
+//! given explicitly.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::Offset;
+use rdkafka::error::KafkaResult;
+
+use super::group::Lookups;
+use super::metadata::FirstStart;
+use crate::clock::Timestamp;
+use crate::kafka::record::TopicPartition;
+use crate::offset_tracker::{CommitMetadata, FinishedSet};
+
+/// How long one question to the cluster may take; the caller asks again.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Where a group that never ran begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstStartRule {
+    /// With the oldest record.
+    Earliest,
+    /// With what comes after the start, decided once for the partitions that exist then.
+    Latest,
+}
+
+/// Where one partition begins.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The partition.
+    pub at: TopicPartition,
+    /// What is terminal: everything below its base, where the partition starts, and its runs
+    /// above.
+    pub finished: FinishedSet,
+    /// What the group's first start decided.
+    pub first_start: FirstStart,
+    /// Whether the group had a committed offset for it.
+    pub committed: bool,
+    /// Set when the committed offset is not on the log any more.
+    pub out_of_range: Option<OutOfRange>,
+}
+
+/// A committed offset that is not on the log: retention passed over it, or the topic was made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfRange {
+    /// What was committed.
+    pub committed: i64,
+    /// The first offset on the log.
+    pub log_start: i64,
+    /// The last stable offset.
+    pub log_end: i64,
+}
+
+/// Starting points for all `partitions`, in their order.
+pub(super) fn starting_points(
+    lookups: &Lookups,
+    partitions: &[TopicPartition],
+    rule: FirstStartRule,
+) -> KafkaResult<Vec<Start>> {
+    if partitions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let committed = lookups.committed(partitions, QUESTION_TIMEOUT)?;
+    let log_starts = lookups.resolve(partitions, Offset::Beginning, QUESTION_TIMEOUT)?;
+    let log_ends = lookups.resolve(partitions, Offset::End, QUESTION_TIMEOUT)?;
+    let mut starts = Vec::with_capacity(partitions.len());
+    for (index, at) in partitions.iter().enumerate() {
+        let log_start = log_starts[index].unwrap_or(0);
+        let log_end = log_ends[index].unwrap_or(log_start);
+        starts.push(match &committed[index] {
+            Some((offset, metadata)) => resumed(at, *offset, metadata, log_start, log_end),
+            None => Start {
+                at: at.clone(),
+                finished: FinishedSet::empty(log_start),
+                first_start: FirstStart::default(),
+                committed: false,
+                out_of_range: None,
+            },
+        });
+    }
+    if rule == FirstStartRule::Latest && starts.iter().any(|start| !start.committed) {
+        decide_first_start(lookups, &mut starts, &log_ends)?;
+    }
+    Ok(starts)
+}
+
+fn resumed(
+    at: &TopicPartition,
+    committed: i64,
+    metadata: &str,
+    log_start: i64,
+    log_end: i64,
+) -> Start {
+    let found = if metadata.is_empty() {
+        None
+    } else {
+        CommitMetadata::decode(metadata, committed, Some(log_end))
+            .inspect_err(|error| {
+                tracing::warn!(
+                    %error, topic = &*at.topic, partition = at.partition, offset = committed,
+                    "commit metadata is not ours to read: ignored, what it may say is finished is done again"
+                );
+            })
+            .ok()
+    };
+    let first_start = found
+        .as_ref()
+        .map_or_else(FirstStart::default, |found| FirstStart {
+            at: found.started_at,
+            partitions: found.partitions_at_start,
+        });
+    let out_of_range = (committed < log_start || committed > log_end).then_some(OutOfRange {
+        committed,
+        log_start,
+        log_end,
+    });
+    Start {
+        at: at.clone(),
+        finished: match (found, out_of_range) {
+            (_, Some(_)) => FinishedSet::empty(log_start),
+            (Some(found), None) => found.finished,
+            (None, None) => FinishedSet::empty(committed),
+        },
+        first_start,
+        committed: true,
+        out_of_range,
+    }
+}
+
+/// Applies `latest` to the partitions without a committed offset. The first start is noted in the
+/// metadata of every commit; a partition that existed then begins at that time, one that was found
+/// later at its first record.
+fn decide_first_start(
+    lookups: &Lookups,
+    starts: &mut [Start],
+    log_ends: &[Option<i64>],
+) -> KafkaResult<()> {
+    let topics: BTreeSet<Arc<str>> = starts
+        .iter()
+        .map(|start| Arc::clone(&start.at.topic))
+        .collect();
+    let mut counts = HashMap::new();
+    let mut all = Vec::new();
+    for topic in topics {
+        let count = lookups.partition_count(&topic, QUESTION_TIMEOUT)?;
+        let count = i32::try_from(count).unwrap_or(i32::MAX);
+        all.extend((0..count).map(|partition| TopicPartition {
+            topic: Arc::clone(&topic),
+            partition,
+        }));
+        counts.insert(topic, count);
+    }
+    let committed = lookups.committed(&all, QUESTION_TIMEOUT)?;
+    let never_ran = committed.iter().all(Option::is_none);
+    let mut noted: HashMap<Arc<str>, FirstStart> = HashMap::new();
+    let mut group_start = None;
+    for (at, entry) in all.iter().zip(&committed) {
+        let Some((offset, metadata)) = entry else {
+            continue;
+        };
+        let Ok(found) = CommitMetadata::decode(metadata, *offset, None) else {
+            continue;
+        };
+        group_start = group_start.or(found.started_at);
+        noted.entry(Arc::clone(&at.topic)).or_insert(FirstStart {
+            at: found.started_at,
+            partitions: found.partitions_at_start,
+        });
+    }
+    let now = Timestamp::now();
+    for (index, start) in starts.iter_mut().enumerate() {
+        if start.committed {
+            continue;
+        }
+        if never_ran {
+            let count = counts.get(&start.at.topic).copied().unwrap_or(0);
+            start.finished = FinishedSet::empty(log_ends[index].unwrap_or(start.finished.base()));
+            start.first_start = FirstStart {
+                at: Some(now),
+                partitions: u32::try_from(count).ok(),
+            };
+            continue;
+        }
+        let note = noted.get(&start.at.topic).copied().unwrap_or_default();
+        start.first_start = FirstStart {
+            at: note.at.or(group_start),
+            partitions: note.partitions.or(Some(0)),
+        };
+        let existed = note
+            .partitions
+            .is_some_and(|count| i64::from(start.at.partition) < i64::from(count));
+        if let (true, Some(first)) = (existed, note.at) {
+            let partitions = std::slice::from_ref(&start.at);
+            let after = lookups.resolve(
+                partitions,
+                Offset::Offset(first.as_millis()),
+                QUESTION_TIMEOUT,
+            )?;
+            let offset = after.first().copied().flatten().or(log_ends[index]);
+            start.finished = FinishedSet::empty(offset.unwrap_or(start.finished.base()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,469 @@
+//! A process: checks the cluster, starts what the roles share, then each role on a thread of its
+//! own, and ends when told to or when a role cannot go on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use prometheus::Registry;
+use rdkafka::error::KafkaError;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Timestamp;
+use crate::config::{Config, RecordedAttempts, Start};
+use crate::dispatcher::conclusion::Ledger;
+use crate::dispatcher::{self, Dispatcher, Equipment};
+use crate::http::flights::Flights;
+use crate::http::{self, AddressPolicy, ClientError};
+use crate::kafka::client_config;
+use crate::kafka::member::{FirstStartRule, Member, MemberError, Settings};
+use crate::kafka::record::Outgoing;
+use crate::kafka::subscription_reader::{SubscriptionReader, SubscriptionReaderError};
+use crate::kafka::topic_admin::{TopicAdmin, TopicAdminError};
+use crate::kafka::topic_rules::{ClusterFacts, Severity};
+use crate::metrics::{self, DispatcherMetrics, KafkaMetrics, RoleKafkaMetrics, RouterMetrics};
+use crate::record::Reject;
+use crate::record::subscription::Rules;
+use crate::retry::{Ladder, LadderError, Policy, PolicyError};
+use crate::role::Role;
+use crate::router::{self, Router};
+use crate::secret_store::SecretStore;
+use crate::shutdown;
+use crate::subscription_table::SubscriptionTable;
+use crate::telemetry::{Health, ServerError, TelemetryServer};
+use crate::topic::Topic;
+
+/// Room for the headers that a task gains on its way, below the topics' `max.message.bytes`.
+const HEADER_ROOM: usize = 16 * 1024;
+/// The longest value that a reject keeps: enough to see what it was, its digest tells the rest.
+const LONGEST_REJECT: usize = 256 * 1024;
+/// The jitter of the default schedule (contract: +10 %).
+const DEFAULT_JITTER: f64 = 0.1;
+/// How often an unreachable cluster is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// How long background work may take to end after the roles have.
+const LAST_GRACE: Duration = Duration::from_secs(1);
+
+/// Why a process ended other than by being told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The topics break a rule: every finding was logged.
+    #[error(
+        "{0} rule(s) for topics do not hold, see `hooktide topics check`; `hooktide topics create` makes those that are missing"
+    )]
+    Topics(usize),
+    /// A question to the cluster that only a wrong configuration leaves without an answer.
+    #[error(transparent)]
+    TopicAdmin(#[from] TopicAdminError),
+    /// `retry.tiers`.
+    #[error("`retry.tiers`: {0}")]
+    Ladder(#[from] LadderError),
+    /// `retry.schedule`.
+    #[error("`retry.schedule`: {0}")]
+    Schedule(#[from] PolicyError),
+    /// TLS or another setting of the HTTP client.
+    #[error("http client: {0}")]
+    HttpClient(#[from] ClientError),
+    /// The subscriptions topic cannot be followed.
+    #[error(transparent)]
+    Subscriptions(#[from] SubscriptionReaderError),
+    /// A member of a group ended for good.
+    #[error("{role}: {error}")]
+    Member {
+        /// Whose.
+        role: Role,
+        /// Why.
+        error: MemberError,
+    },
+    /// A role ended by a panic.
+    #[error("{0} panicked")]
+    Panicked(Role),
+    /// `telemetry.listen`.
+    #[error(transparent)]
+    Telemetry(#[from] ServerError),
+    /// Threads, signals, the runtime.
+    #[error("cannot start: {0}")]
+    Io(#[from] std::io::Error),
+    /// Two metrics of one name.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl RunError {
+    /// Whether the configuration is to blame (exit code 2) rather than the course of things (1).
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Topics(_)
+            | Self::Ladder(_)
+            | Self::Schedule(_)
+            | Self::HttpClient(_)
+            | Self::Telemetry(_)
+            | Self::TopicAdmin(TopicAdminError::Client(_))
+            | Self::Member {
+                error: MemberError::Client(_),
+                ..
+            } => true,
+            Self::TopicAdmin(_)
+            | Self::Subscriptions(_)
+            | Self::Member { .. }
+            | Self::Panicked(_)
+            | Self::Io(_)
+            | Self::Metrics(_) => false,
+        }
+    }
+}
+
+/// Runs `roles` until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`RunError`]; everything that runs has been ended by then.
+pub fn run(config: &Config, roles: &[Role]) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let result = start(config, roles, &runtime);
+    runtime.shutdown_timeout(LAST_GRACE);
+    result
+}
+
+fn start(config: &Config, roles: &[Role], runtime: &Runtime) -> Result<(), RunError> {
+    let shutdown = runtime.block_on(async { shutdown::on_signals() })?;
+    let registry = Registry::new();
+    metrics::register_process(&registry)?;
+    let kafka_metrics = KafkaMetrics::register(&registry)?;
+    let health = Health::new(Instant::now());
+    // Every component exists before the first question to `/ready`: none can be overlooked.
+    let table_health = health.component("subscriptions", Instant::now());
+    for role in roles {
+        health.component(role.as_str(), Instant::now());
+    }
+    let server = runtime.block_on(TelemetryServer::bind(
+        config.telemetry.listen,
+        registry.clone(),
+        health.clone(),
+    ))?;
+    tracing::info!(address = %server.address(), version = env!("CARGO_PKG_VERSION"), "telemetry is served");
+    let served = CancellationToken::new();
+    runtime.spawn(server.serve(served.clone()));
+
+    let Some(facts) = runtime.block_on(facts(config, &shutdown))? else {
+        return Ok(()); // Told to stop before the cluster was there.
+    };
+    let subscriptions = Arc::new(SubscriptionReader::start(
+        &client_config::table_reader(config),
+        config.topics.name(Topic::Subscriptions).into(),
+        SubscriptionTable::new(Rules {
+            default_timeout: config.http.timeout,
+            max_timeout: config.http.max_timeout,
+            ..Rules::default()
+        }),
+        kafka_metrics.subscriptions.clone(),
+        table_health,
+    )?);
+    let process = Process {
+        config,
+        facts: &facts,
+        instance: config
+            .instance_id
+            .clone()
+            .unwrap_or_else(|| format!("{:016x}", rand::random::<u64>())),
+        registry: &registry,
+        kafka_metrics: &kafka_metrics,
+        health: &health,
+        subscriptions: &subscriptions,
+        shutdown: &shutdown,
+    };
+    let result = process.run_roles(roles, runtime);
+    subscriptions.stop();
+    served.cancel();
+    result
+}
+
+/// Asks until the cluster answers. None: told to stop before.
+async fn facts(
+    config: &Config,
+    shutdown: &CancellationToken,
+) -> Result<Option<ClusterFacts>, RunError> {
+    let admin = TopicAdmin::try_new(config)?;
+    loop {
+        let asked = tokio::select! {
+            asked = admin.check() => asked,
+            () = shutdown.cancelled() => return Ok(None),
+        };
+        match asked {
+            Ok(inspection) => {
+                let mut errors = 0;
+                for finding in &inspection.findings {
+                    match finding.severity {
+                        Severity::Error => {
+                            errors += 1;
+                            tracing::error!(
+                                topic = finding.topic,
+                                rule = finding.rule,
+                                found = finding.found,
+                                wanted = finding.wanted,
+                                "a rule for topics does not hold"
+                            );
+                        }
+                        Severity::Warning => {
+                            tracing::warn!(
+                                topic = finding.topic,
+                                rule = finding.rule,
+                                found = finding.found,
+                                wanted = finding.wanted,
+                                "a recommendation for topics is not followed"
+                            );
+                        }
+                    }
+                }
+                return match inspection.facts {
+                    Some(facts) if errors == 0 => Ok(Some(facts)),
+                    _ => Err(RunError::Topics(errors.max(1))),
+                };
+            }
+            Err(error @ TopicAdminError::Client(_)) => return Err(error.into()),
+            Err(error) => tracing::warn!(%error, "the cluster does not answer, it is asked again"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ASK_AGAIN) => {}
+            () = shutdown.cancelled() => return Ok(None),
+        }
+    }
+}
+
+/// What all roles of a process share.
+struct Process<'a> {
+    config: &'a Config,
+    facts: &'a ClusterFacts,
+    instance: String,
+    registry: &'a Registry,
+    kafka_metrics: &'a KafkaMetrics,
+    health: &'a Health,
+    subscriptions: &'a Arc<SubscriptionReader>,
+    shutdown: &'a CancellationToken,
+}
+
+impl Process<'_> {
+    fn run_roles(&self, roles: &[Role], runtime: &Runtime) -> Result<(), RunError> {
+        let mut threads = Vec::new();
+        let mut result = Ok(());
+        for role in roles {
+            let started = match role {
+                Role::Router => self.start_router(),
+                Role::Dispatcher => self.start_dispatcher(runtime),
+            };
+            match started {
+                Ok(thread) => threads.push((*role, thread)),
+                Err(error) => {
+                    self.shutdown.cancel();
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        for (role, thread) in threads {
+            let ended = match thread.join() {
+                Ok(Ok(()) | Err(MemberError::Stopped)) => Ok(()),
+                Ok(Err(error)) => Err(RunError::Member { role, error }),
+                Err(_) => Err(RunError::Panicked(role)),
+            };
+            if let Err(error) = ended {
+                tracing::error!(%error, "a role ended");
+                result = result.and(Err(error));
+            }
+        }
+        result
+    }
+
+    /// Starts a thread that runs `body` and, however it ends, stops the whole process.
+    fn spawn(
+        &self,
+        role: Role,
+        body: impl FnOnce(&CancellationToken) -> Result<(), MemberError> + Send + 'static,
+    ) -> Result<JoinHandle<Result<(), MemberError>>, RunError> {
+        let shutdown = self.shutdown.clone();
+        Ok(thread::Builder::new()
+            .name(role.as_str().into())
+            .spawn(move || {
+                let _stop = shutdown.clone().drop_guard();
+                body(&shutdown)
+            })?)
+    }
+
+    fn member_settings(&self, role: Role) -> Settings {
+        let rejects: Arc<str> = self.config.topics.name(Topic::Rejects).into();
+        Settings {
+            role: role.as_str(),
+            consumer: client_config::group_consumer(self.config, role),
+            producer: client_config::transactional_producer(
+                self.config,
+                role,
+                &self.instance,
+                self.facts.max_message_bytes,
+            ),
+            session_timeout: self.config.kafka.session_timeout,
+            first_start: match (role, self.config.events.start) {
+                (Role::Router, Start::Latest) => FirstStartRule::Latest,
+                (Role::Router, Start::Earliest) | (Role::Dispatcher, _) => FirstStartRule::Earliest,
+            },
+            confirmation: self.subscriptions.at().clone(),
+            substitute: Box::new(move |record, error| reject_of(record, error, &rejects)),
+            metrics: RoleKafkaMetrics {
+                all: self.kafka_metrics.clone(),
+                role,
+            },
+        }
+    }
+
+    fn start_router(&self) -> Result<JoinHandle<Result<(), MemberError>>, RunError> {
+        let role = Role::Router;
+        let settings = router::Settings {
+            deliveries: self.config.topics.name(Topic::Deliveries).into(),
+            rejects: self.config.topics.name(Topic::Rejects).into(),
+            longest_body: self.facts.max_message_bytes.saturating_sub(HEADER_ROOM),
+            longest_reject: LONGEST_REJECT.min(self.facts.max_message_bytes / 2),
+            batch_records: self.config.router.batch_records,
+            batch_bytes: self.config.router.batch_bytes.as_len(),
+            events: self.config.events.clone(),
+            topics: self.config.topics.clone(),
+        };
+        let metrics = RouterMetrics::register(self.registry)?;
+        let kafka_metrics = self.kafka_metrics.clone();
+        let health = self.health.component(role.as_str(), Instant::now());
+        let member = self.member_settings(role);
+        let subscriptions = Arc::clone(self.subscriptions);
+        self.spawn(role, move |shutdown| {
+            let member = Member::join(member, || {
+                health.beat(Instant::now());
+                !shutdown.is_cancelled()
+            })?;
+            Router::new(
+                member,
+                subscriptions,
+                settings,
+                metrics,
+                kafka_metrics,
+                health,
+            )
+            .run(shutdown)
+        })
+    }
+
+    fn start_dispatcher(
+        &self,
+        runtime: &Runtime,
+    ) -> Result<JoinHandle<Result<(), MemberError>>, RunError> {
+        let role = Role::Dispatcher;
+        let config = self.config;
+        let user_agent = concat!("hooktide/", env!("CARGO_PKG_VERSION")).to_owned();
+        let client = http::Client::new(&http::Settings {
+            address_policy: AddressPolicy::new(
+                config.http.allow_networks.clone(),
+                config.http.allow_plaintext,
+            ),
+            connect_timeout: config.http.connect_timeout,
+            keep_response_bytes: config.attempts.response_bytes.as_len(),
+            max_response_bytes: config.http.response_limit.as_len(),
+            user_agent: user_agent.clone(),
+            ca_file: config.http.ca_file.clone(),
+            ..http::Settings::default()
+        })?;
+        let parts = Equipment {
+            subscriptions: Arc::clone(self.subscriptions),
+            secrets: SecretStore::new(
+                config.subscriptions.secret_env.clone(),
+                config.subscriptions.secret_dirs.clone(),
+            ),
+            settings: self.dispatcher_settings(user_agent)?,
+            metrics: DispatcherMetrics::register(self.registry)?,
+            kafka_metrics: self.kafka_metrics.clone(),
+            health: self.health.component(role.as_str(), Instant::now()),
+        };
+        let member = self.member_settings(role);
+        let runtime = runtime.handle().clone();
+        self.spawn(role, move |shutdown| {
+            let member = Member::join(member, || {
+                parts.health.beat(Instant::now());
+                !shutdown.is_cancelled()
+            })?;
+            let topics: Vec<&str> = parts.settings.delays.keys().map(|topic| &**topic).collect();
+            member.subscribe(&topics)?;
+            let flights = Flights::new(
+                runtime,
+                client,
+                member.lease().clone(),
+                member.waker().clone(),
+                parts.settings.max_in_flight,
+            );
+            Dispatcher::new(member, flights, parts).run(shutdown)
+        })
+    }
+
+    fn dispatcher_settings(&self, user_agent: String) -> Result<dispatcher::Settings, RunError> {
+        let config = self.config;
+        let name = |topic| -> Arc<str> { config.topics.name(topic).into() };
+        let ladder = Ladder::try_new(config.retry.tiers.iter().copied())?;
+        let deliveries = name(Topic::Deliveries);
+        let mut delays: HashMap<Arc<str>, Option<Duration>> = self
+            .facts
+            .tiers
+            .iter()
+            .map(|tier| (tier.topic.as_str().into(), Some(tier.delay)))
+            .collect();
+        delays.insert(Arc::clone(&deliveries), None);
+        let recorded = config.attempts.record;
+        let ledger = Ledger {
+            tiers: ladder
+                .tiers()
+                .iter()
+                .map(|tier| name(Topic::Retry(tier.delay())))
+                .collect(),
+            deliveries,
+            dlq: name(Topic::Dlq),
+            attempts: name(Topic::Attempts),
+            record_deliveries: recorded == RecordedAttempts::All,
+            record_failures: recorded != RecordedAttempts::None,
+            longest_retry_after: config.http.retry_after_max,
+            default_policy: Policy::schedule(config.retry.schedule.clone(), DEFAULT_JITTER)?,
+            instance: self.instance.clone(),
+        };
+        Ok(dispatcher::Settings {
+            ladder,
+            ledger,
+            delays,
+            attempts_partitions: self.facts.attempts_partitions,
+            max_in_flight: config.dispatcher.max_in_flight,
+            memory: config.dispatcher.memory.as_len(),
+            holes_per_partition: config.dispatcher.holes_per_partition,
+            drain: config.shutdown.timeout,
+            user_agent,
+        })
+    }
+}
+
+/// A record that Kafka will never take, as a reject: what it stood for is kept, as far as it fits.
+fn reject_of(record: &Outgoing, error: &KafkaError, rejects: &Arc<str>) -> Outgoing {
+    let longest = if record.topic == *rejects {
+        0
+    } else {
+        16 * 1024
+    };
+    let reject = Reject {
+        reason: "unwritable",
+        error: &format!("to {}: {error}", record.topic),
+        source: &record.cause,
+        value: record.value.as_deref(),
+        headers: &record.headers,
+        rejected_at: Timestamp::now(),
+    };
+    Outgoing {
+        topic: Arc::clone(rejects),
+        partition: None,
+        key: record.key.clone().filter(|key| key.len() <= 1_024),
+        value: reject.value(longest),
+        headers: reject.headers(),
+        cause: record.cause.clone(),
+    }
+}

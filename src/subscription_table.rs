@@ -1,0 +1,220 @@
+//! The subscriptions as of an offset of their topic: a pure function of the records read so far.
+//!
+//! The newest record of a key decides. If it is invalid, so is the subscription: nothing is sent
+//! for it until it is corrected, and what pends waits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::record::SubscriptionKey;
+use crate::record::subscription::{Rules, State, Subscription, SubscriptionError};
+use crate::router::filter::{FilterError, FilterSet};
+use crate::router::matcher::Matcher;
+use crate::router::payload::{Fields, FieldsError};
+
+/// A subscription that can be delivered to, with what is compiled from it.
+#[derive(Debug)]
+pub struct Compiled {
+    /// As written.
+    pub subscription: Subscription,
+    /// Which events, beyond their type.
+    pub filters: FilterSet,
+    /// Which parts of them; none for all.
+    pub fields: Option<Fields>,
+}
+
+/// Why the newest record of a key is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum Invalid {
+    /// The record itself.
+    #[error(transparent)]
+    Subscription(#[from] SubscriptionError),
+    /// Its `filters`.
+    #[error(transparent)]
+    Filters(#[from] FilterError),
+    /// Its `fields`.
+    #[error(transparent)]
+    Fields(#[from] FieldsError),
+}
+
+/// The newest record of a key.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Whose.
+    pub key: SubscriptionKey,
+    /// Its offset.
+    pub revision: i64,
+    /// What it says.
+    pub content: Result<Arc<Compiled>, Arc<Invalid>>,
+}
+
+/// What a record did to the table.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The key has a new record.
+    Put,
+    /// The key has a new record that is invalid.
+    PutInvalid,
+    /// The key is gone.
+    Deleted,
+    /// The key itself cannot be read: the record stands for no subscription.
+    Ignored,
+}
+
+/// How many subscriptions are in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Delivered to.
+    pub active: usize,
+    /// Tasks are made and wait.
+    pub paused: usize,
+    /// No tasks are made.
+    pub disabled: usize,
+    /// The newest record cannot be read.
+    pub invalid: usize,
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct SubscriptionTable {
+    rules: Rules,
+    slots: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    by_key: HashMap<SubscriptionKey, u32>,
+    matcher: Matcher<u32>,
+    counts: Counts,
+}
+
+impl SubscriptionTable {
+    /// An empty table whose records must keep to `rules`.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_key: HashMap::new(),
+            matcher: Matcher::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Applies one record of the topic.
+    pub fn apply(&mut self, key: Option<&[u8]>, value: Option<&[u8]>, offset: i64) -> Change {
+        let key = match SubscriptionKey::try_from(key.unwrap_or_default()) {
+            Ok(key) => key,
+            Err(error) => {
+                tracing::warn!(%error, offset, "a record on the subscriptions topic has no key of a subscription, it is ignored");
+                return Change::Ignored;
+            }
+        };
+        let Some(value) = value else {
+            self.remove(&key);
+            return Change::Deleted;
+        };
+        let content = self.compile(&key, value).map(Arc::new).map_err(Arc::new);
+        if let Err(error) = &content {
+            tracing::warn!(subscription = %key, offset, %error, "subscription is invalid: nothing is sent for it until it is corrected");
+        }
+        let change = if content.is_ok() {
+            Change::Put
+        } else {
+            Change::PutInvalid
+        };
+        self.remove(&key);
+        self.insert(Entry {
+            key,
+            revision: offset,
+            content,
+        });
+        change
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        *self = Self::new(self.rules);
+    }
+
+    /// The newest record of a key.
+    pub fn get(&self, key: &SubscriptionKey) -> Option<&Entry> {
+        let slot = *self.by_key.get(key)?;
+        self.slots.get(slot as usize)?.as_ref()
+    }
+
+    /// The subscriptions of a tenant whose `events` cover a type and that tasks are made for
+    /// (`active` and `paused`), each once, in a stable order. Filters are the caller's.
+    pub fn matching<'a>(
+        &'a self,
+        tenant: &'a str,
+        event_type: &'a str,
+    ) -> impl Iterator<Item = (&'a Entry, &'a Arc<Compiled>)> {
+        self.matcher
+            .matching(tenant, event_type)
+            .filter_map(|slot| {
+                let entry = self.slots.get(*slot as usize)?.as_ref()?;
+                let compiled = entry.content.as_ref().ok()?;
+                (compiled.subscription.state() != State::Disabled).then_some((entry, compiled))
+            })
+    }
+
+    /// How many subscriptions are in each state.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn compile(&self, key: &SubscriptionKey, value: &[u8]) -> Result<Compiled, Invalid> {
+        let subscription = Subscription::parse(key, value, &self.rules)?;
+        let filters = subscription
+            .filters()
+            .map(FilterSet::parse)
+            .transpose()?
+            .unwrap_or_default();
+        let fields = subscription.fields().map(Fields::parse).transpose()?;
+        Ok(Compiled {
+            subscription,
+            filters,
+            fields,
+        })
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        if let Ok(compiled) = &entry.content {
+            self.matcher
+                .insert(entry.key.tenant(), compiled.subscription.events(), &slot);
+        }
+        *self.counts.of(&entry) += 1;
+        self.by_key.insert(entry.key.clone(), slot);
+        self.slots[slot as usize] = Some(entry);
+    }
+
+    fn remove(&mut self, key: &SubscriptionKey) {
+        let Some(slot) = self.by_key.remove(key) else {
+            return;
+        };
+        let Some(entry) = self.slots[slot as usize].take() else {
+            return;
+        };
+        if let Ok(compiled) = &entry.content {
+            self.matcher
+                .remove(key.tenant(), compiled.subscription.events(), &slot);
+        }
+        *self.counts.of(&entry) -= 1;
+        self.free.push(slot);
+    }
+}
+
+impl Counts {
+    fn of(&mut self, entry: &Entry) -> &mut usize {
+        match &entry.content {
+            Err(_) => &mut self.invalid,
+            Ok(compiled) => match compiled.subscription.state() {
+                State::Active => &mut self.active,
+                State::Paused => &mut self.paused,
+                State::Disabled => &mut self.disabled,
+            },
+        }
+    }
+}
