@@ -98,7 +98,8 @@ impl Test {
         });
         let outcome = match std::panic::catch_unwind(test) {
             Ok(Ok(Ok(()))) => Ok(Completion::Completed),
-            Ok(Ok(Err(error))) => Err(format!("{error:?}")),
+            // Without the backtrace, which is all harness.
+            Ok(Ok(Err(error))) => Err(format!("{error:#}")),
             Ok(Err(_)) => Err(format!("took longer than {LIMIT:?}")),
             Err(panic) => Err(panic_message(panic.as_ref())),
         };
