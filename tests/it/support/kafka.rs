@@ -1,7 +1,7 @@
 //! The test's side of Kafka: makes topics, produces, and reads what has become of it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rdkafka::ClientConfig;
@@ -9,6 +9,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -225,7 +226,9 @@ impl Kafka {
                     wanted.add_partition(topic, partition);
                 }
             }
-            let committed = consumer.committed_offsets(wanted, ANSWER)?;
+            let committed = settled(&consumer, || {
+                consumer.committed_offsets(wanted.clone(), ANSWER)
+            })?;
             committed
                 .elements()
                 .iter()
@@ -260,6 +263,31 @@ pub fn partitions(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<i3
         .collect::<Vec<_>>();
     anyhow::ensure!(!partitions.is_empty(), "there is no topic {topic}");
     Ok(partitions)
+}
+
+/// Asks again while the group's coordinator is still on its way up, as on a broker that is new.
+fn settled<T>(consumer: &BaseConsumer, ask: impl Fn() -> KafkaResult<T>) -> anyhow::Result<T> {
+    let until = Instant::now() + ANSWER;
+    loop {
+        let answer = ask();
+        let code = answer
+            .as_ref()
+            .err()
+            .and_then(KafkaError::rdkafka_error_code);
+        let is_on_its_way = matches!(
+            code,
+            Some(
+                RDKafkaErrorCode::NotCoordinator
+                    | RDKafkaErrorCode::CoordinatorNotAvailable
+                    | RDKafkaErrorCode::CoordinatorLoadInProgress
+            )
+        );
+        if !is_on_its_way || Instant::now() > until {
+            return Ok(answer?);
+        }
+        // Serves the client, which looks for the coordinator meanwhile; there are no records.
+        drop(consumer.poll(Duration::from_millis(50)));
+    }
 }
 
 fn client_config(bootstrap_servers: &str) -> ClientConfig {
