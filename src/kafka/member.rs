@@ -130,8 +130,9 @@ struct Epoch {
 }
 
 impl Member {
-    /// Takes the transactional id over; [`Self::subscribe`] then joins the group. `keep_trying` is asked between attempts to reach the cluster: a broker that
-    /// is away is waited for. Must be called on the thread that will call [`Self::serve`].
+    /// Takes the transactional id over; [`Self::subscribe`] then joins the group. A broker that is
+    /// away is waited for; `keep_trying` is asked between attempts. Must be called on the thread that
+    /// will call [`Self::serve`].
     ///
     /// # Errors
     /// A configuration that librdkafka refuses, or [`MemberError::Stopped`].
