@@ -309,3 +309,6 @@ fn decision<'ladder>(
     let entry = view.table.get(&task.subscription);
     decide(&task.headers, entry, state, now, ladder)
 }
+
+#[cfg(test)]
+mod tests;
