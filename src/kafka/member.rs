@@ -25,6 +25,7 @@ mod lease;
 mod metadata;
 mod producer;
 mod start;
+mod transaction;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,11 +43,12 @@ pub use start::{FirstStartRule, OutOfRange, Start};
 use crate::kafka::record::{Outgoing, TopicPartition};
 use crate::metrics::RoleKafkaMetrics;
 use crate::wake::Waker;
-use committer::{Committer, Transaction, Verdict};
+use committer::{Committer, Verdict};
 use confirmation::Confirmation;
 use group::{GroupConsumer, Rebalance};
 use metadata::Stamp;
 use producer::TransactionalProducer;
+use transaction::Transaction;
 
 /// How a transaction that must end is waited for beyond its budget: librdkafka ends it by its own
 /// timeout before that.
