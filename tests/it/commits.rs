@@ -25,17 +25,17 @@ const PARTITIONS: i32 = 6;
 
 /// Texts that a group's commits may hold without being ours to read, with what the log says.
 fn foreign() -> anyhow::Result<[(String, &'static str); PARTITIONS as usize]> {
-    let of = |base, runs| -> anyhow::Result<String> {
+    let of = |base, run: std::ops::Range<i64>| -> anyhow::Result<String> {
         let metadata = CommitMetadata {
             writer: 1,
             sequence: 1,
             started_at: None,
             partitions_at_start: None,
-            finished: FinishedSet::from_runs(base, runs)?,
+            finished: FinishedSet::from_runs(base, [run])?,
         };
         Ok(metadata.encode())
     };
-    let good = of(0, vec![1..3])?;
+    let good = of(0, 1..3)?;
     Ok([
         (
             r#"{"app":"other","done":[0,1,2]}"#.into(),
@@ -46,8 +46,8 @@ fn foreign() -> anyhow::Result<[(String, &'static str); PARTITIONS as usize]> {
         // One bit of it has changed.
         (good.replacen('A', "B", 1), "checksum does not match"),
         // Ours, but made for another offset: what it says is finished is something else here.
-        (of(3, vec![4..6])?, "made for offset 3, but 0 is committed"),
-        (of(0, vec![1..1_000_000])?, "is beyond the log's end"),
+        (of(3, 4..6)?, "made for offset 3, but 0 is committed"),
+        (of(0, 1..1_000_000)?, "is beyond the log's end"),
     ])
 }
 

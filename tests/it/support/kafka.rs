@@ -1,7 +1,7 @@
 //! The test's side of Kafka: makes topics, produces, and reads what has become of it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rdkafka::ClientConfig;
@@ -131,7 +131,7 @@ impl Kafka {
         Ok(())
     }
 
-    /// Removes a topic.
+    /// Removes a topic and waits until it is gone.
     pub async fn delete_topic(&self, name: &str) -> anyhow::Result<()> {
         let results = self
             .admin()?
@@ -140,7 +140,17 @@ impl Kafka {
         for result in results {
             result.map_err(|(name, code)| anyhow::anyhow!("topic {name}: {code}"))?;
         }
-        Ok(())
+        let (config, name) = (self.client_config(), name.to_owned());
+        blocking(move || {
+            let consumer: BaseConsumer = config.create()?;
+            let until = Instant::now() + ANSWER;
+            // An answer takes a moment, so this does not spin.
+            while partitions(&consumer, &name).is_ok() {
+                anyhow::ensure!(Instant::now() < until, "{name} is still there");
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Gives a topic more partitions: `partitions` in all.
