@@ -4,6 +4,7 @@
 pub mod client_config;
 pub mod client_log;
 pub mod lane;
+pub mod lanes;
 pub mod member;
 pub mod record;
 pub mod subscription_reader;

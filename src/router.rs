@@ -238,20 +238,6 @@ impl Router {
     fn assigned(&mut self, partitions: Vec<(PartitionReader, Start)>) {
         self.drop_assignment();
         for (reader, start) in partitions {
-            if let Some(range) = start.out_of_range {
-                self.kafka_metrics
-                    .offset_out_of_range
-                    .with_label_values(&[&*start.at.topic])
-                    .inc();
-                tracing::error!(
-                    topic = &*start.at.topic,
-                    partition = start.at.partition,
-                    committed = range.committed,
-                    log_start = range.log_start,
-                    log_end = range.log_end,
-                    "the committed offset is not on the log (retention passed over it, or the topic was made anew): going on from the log's start"
-                );
-            }
             // A first start is committed at once: what comes after it must not be skipped by a
             // crash before the first commit.
             let is_news = !start.committed || start.out_of_range.is_some();
@@ -313,24 +299,9 @@ impl Router {
     }
 
     fn out_of_range(&mut self, index: usize) {
-        let at = self.inputs[index].reader.at.clone();
-        self.kafka_metrics
-            .offset_out_of_range
-            .with_label_values(&[&*at.topic])
-            .inc();
-        let restart = self.member.log_range(&at).and_then(|(log_start, log_end)| {
-            tracing::error!(
-                topic = &*at.topic, partition = at.partition, log_start, log_end,
-                position = self.inputs[index].position,
-                "the position is not on the log (retention passed over it, or the topic was made anew): going on from the log's start"
-            );
-            self.member.seek(&at, log_start).map(|()| log_start)
-        });
-        match restart {
-            Ok(log_start) => self.inputs[index].position = log_start,
-            Err(error) => {
-                tracing::warn!(%error, topic = &*at.topic, partition = at.partition, "the log's start is not known")
-            }
+        let input = &mut self.inputs[index];
+        if let Some(log_start) = self.member.restart(&input.reader.at) {
+            input.position = log_start;
         }
     }
 
@@ -403,7 +374,7 @@ impl Router {
     fn route_one(&self, record: &Incoming, records: &mut Vec<Outgoing>) {
         let topic = &record.at.topic;
         let Some(value) = &record.value else {
-            self.count(topic, "skipped");
+            self.metrics.event(topic, "skipped", 0);
             return;
         };
         let seen = record.timestamp.unwrap_or_else(Timestamp::now);
@@ -417,7 +388,7 @@ impl Router {
             Ok(parsed) => parsed,
             Err((reason, message)) => {
                 tracing::debug!(at = %record.at, reason, message, "event rejected");
-                self.count(topic, "rejected");
+                self.metrics.event(topic, "rejected", 0);
                 self.reject(record, reason, &message, records);
                 return;
             }
@@ -441,7 +412,7 @@ impl Router {
             (true, true) => "unmatched",
             (true, false) => "rejected",
         };
-        self.count(topic, result);
+        self.metrics.event(topic, result, tasks.len());
         for refused in too_large {
             let message = format!(
                 "the body for {} has {} bytes, at most {} fit",
@@ -449,7 +420,6 @@ impl Router {
             );
             self.reject(record, "too_large", &message, records);
         }
-        self.metrics.tasks.inc_by(tasks.len() as u64);
         for task in tasks {
             records.push(Outgoing {
                 topic: Arc::clone(&self.settings.deliveries),
@@ -462,13 +432,6 @@ impl Router {
         }
     }
 
-    fn count(&self, topic: &str, result: &str) {
-        self.metrics
-            .events
-            .with_label_values(&[topic, result])
-            .inc();
-    }
-
     fn reject(
         &self,
         record: &Incoming,
@@ -476,10 +439,7 @@ impl Router {
         message: &str,
         records: &mut Vec<Outgoing>,
     ) {
-        self.kafka_metrics
-            .rejects
-            .with_label_values(&[reason])
-            .inc();
+        self.kafka_metrics.rejected(reason);
         let rejected = Reject {
             reason,
             error: message,

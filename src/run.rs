@@ -7,7 +7,6 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use prometheus::Registry;
-use rdkafka::error::KafkaError;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -378,7 +377,6 @@ impl Process<'_> {
             ),
             settings: self.dispatcher_settings(user_agent)?,
             metrics: DispatcherMetrics::register(self.registry)?,
-            kafka_metrics: self.kafka_metrics.clone(),
             health: self.health.component(role.as_str(), Instant::now()),
         };
         let member = self.member_settings(role);
@@ -401,7 +399,10 @@ impl Process<'_> {
         })
     }
 
-    fn dispatcher_settings(&self, user_agent: String) -> Result<dispatcher::Settings, RunError> {
+    fn dispatcher_settings(
+        &self,
+        user_agent: String,
+    ) -> Result<dispatcher::settings::Settings, RunError> {
         let config = self.config;
         let name = |topic| -> Arc<str> { config.topics.name(topic).into() };
         let ladder = Ladder::try_new(config.retry.tiers.iter().copied())?;
@@ -429,7 +430,7 @@ impl Process<'_> {
             default_policy: Policy::schedule(config.retry.schedule.clone(), DEFAULT_JITTER)?,
             instance: self.instance.clone(),
         };
-        Ok(dispatcher::Settings {
+        Ok(dispatcher::settings::Settings {
             ladder,
             ledger,
             delays,
@@ -444,7 +445,7 @@ impl Process<'_> {
 }
 
 /// A record that Kafka will never take, as a reject: what it stood for is kept, as far as it fits.
-fn reject_of(record: &Outgoing, error: &KafkaError, rejects: &Arc<str>) -> Outgoing {
+fn reject_of(record: &Outgoing, error: &str, rejects: &Arc<str>) -> Outgoing {
     let longest = if record.topic == *rejects {
         0
     } else {

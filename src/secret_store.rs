@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::http::{ErrorClass, Failure};
-use crate::record::subscription::{SecretSource, SigningSecret};
+use crate::record::Subscription;
+use crate::record::subscription::SecretSource;
 use crate::secret::Secret;
 
 /// The longest text that is read for a secret, in bytes.
@@ -53,17 +54,24 @@ impl SecretStore {
         }
     }
 
-    /// The keys that sign at `now`, newest first as the subscription has them.
+    /// The keys that sign at `now`, newest first as the subscription has them; none for one whose
+    /// requests are not signed.
     ///
     /// # Errors
     /// A failure of class `internal`, which charges no attempt: a reference that cannot be read, or
     /// no live secret at all.
     pub fn live(
         &mut self,
-        secrets: &[SigningSecret],
+        subscription: &Subscription,
         now: Timestamp,
     ) -> Result<Vec<Secret>, Failure> {
-        let live = secrets.iter().filter(|secret| secret.is_live(now));
+        if subscription.signatures().is_empty() {
+            return Ok(Vec::new());
+        }
+        let live = subscription
+            .secrets()
+            .iter()
+            .filter(|secret| secret.is_live(now));
         let keys: Result<Vec<Secret>, Unreadable> =
             live.map(|secret| self.key(secret.source(), now)).collect();
         match keys {

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::decision::Parked;
 use super::held_task::HeldTask;
 use super::outcome::{Death, Outcome, classify};
 use crate::clock::Timestamp;
 use crate::http::{ErrorClass, Exchange};
-use crate::kafka::record::Outgoing;
+use crate::kafka::record::{Incoming, Outgoing};
 use crate::record::{Attempt, AttemptOutcome, DeadLetter, Headers, Reason, TaskHeaders};
 use crate::retry::{Hop, Ladder, Policy, Tier};
 use crate::subscription_table::Compiled;
@@ -142,7 +141,7 @@ impl Ledger {
     }
 
     /// Puts a task off without spending an attempt.
-    pub fn park(&self, task: &HeldTask, tier: &Tier, _why: Parked) -> Outgoing {
+    pub fn park(&self, task: &HeldTask, tier: &Tier) -> Outgoing {
         let mut headers = task.headers.clone();
         headers.parks = headers.parks.saturating_add(1);
         moved(task, self.tier(tier), headers.encode())
@@ -166,12 +165,7 @@ impl Ledger {
     }
 
     /// Keeps a record of a task topic that is not a task.
-    pub fn not_a_task(
-        &self,
-        record: &crate::kafka::record::Incoming,
-        message: &str,
-        now: Timestamp,
-    ) -> Outgoing {
+    pub fn not_a_task(&self, record: &Incoming, message: &str, now: Timestamp) -> Outgoing {
         let mut headers = record.headers.clone();
         DeadLetter {
             reason: Reason::Undeliverable,

@@ -3,9 +3,8 @@
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::record::{
-    Coordinates, Headers, SubscriptionKey, SubscriptionKeyError, TaskError, TaskHeaders,
-};
+use crate::kafka::record::Incoming;
+use crate::record::{Coordinates, SubscriptionKey, SubscriptionKeyError, TaskError, TaskHeaders};
 
 /// A task that was taken from a partition.
 #[derive(Clone, Debug)]
@@ -48,23 +47,17 @@ impl HeldTask {
     ///
     /// # Errors
     /// Names what the record lacks.
-    pub fn read(
-        at: Coordinates,
-        lane: usize,
-        key: Option<Bytes>,
-        value: Option<Bytes>,
-        headers: &Headers,
-    ) -> Result<Self, HeldTaskError> {
-        let key = key.unwrap_or_default();
+    pub fn read(record: &Incoming, lane: usize) -> Result<Self, HeldTaskError> {
+        let key = record.key.clone().unwrap_or_default();
         Ok(Self {
+            at: record.at.clone(),
             lane,
             subscription: SubscriptionKey::try_from(&key[..])?,
-            headers: TaskHeaders::decode(headers)?,
-            body: value.ok_or(HeldTaskError::NoBody)?,
+            key,
+            headers: TaskHeaders::decode(&record.headers)?,
+            body: record.value.clone().ok_or(HeldTaskError::NoBody)?,
             due: None,
             ready_since: Timestamp::default(),
-            at,
-            key,
         })
     }
 

@@ -8,7 +8,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use thiserror::Error;
 use url::Url;
 
-use crate::http::Request;
+use super::held_task::HeldTask;
+use super::signature::sign_standard;
+use crate::clock::Timestamp;
+use crate::http::{ErrorClass, Failure, Request};
+use crate::record::Subscription;
+use crate::secret::Secret;
 
 /// The parts of a request, as they are found at attempt time.
 #[derive(Clone, Copy)]
@@ -41,6 +46,38 @@ pub struct Parts<'a> {
 pub struct InvalidHeader {
     /// The header.
     pub header: HeaderName,
+}
+
+/// The request for a task by its subscription, signed with `keys` (newest first) as of `now`.
+///
+/// # Errors
+/// A failure of class `invalid_request`: no request can be made of these parts.
+pub fn of(
+    task: &HeldTask,
+    subscription: &Subscription,
+    keys: &[Secret],
+    user_agent: &str,
+    now: Timestamp,
+) -> Result<Request, Failure> {
+    let keys: Vec<&[u8]> = keys.iter().map(Secret::expose).collect();
+    let (id, timestamp) = (task.headers.delivery_id.as_str(), now.as_secs());
+    let parts = Parts {
+        url: subscription.url().expose(),
+        method: &Method::POST,
+        content_type: task
+            .headers
+            .content_type
+            .as_deref()
+            .unwrap_or("application/json"),
+        headers: subscription.headers(),
+        user_agent,
+        delivery_id: id,
+        timestamp,
+        signature: &sign_standard(&keys, id, timestamp, &task.body),
+        body: &task.body,
+        timeout: subscription.timeout(),
+    };
+    build(parts).map_err(|error| Failure::new(ErrorClass::InvalidRequest, error.to_string()))
 }
 
 /// Builds the request of the contract.

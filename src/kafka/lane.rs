@@ -32,8 +32,8 @@ pub struct Lane {
 pub enum Next {
     /// A record, now outstanding.
     Record(Incoming),
-    /// Nothing before this time.
-    NotBefore(Timestamp),
+    /// Nothing yet: the head is not due, see [`Lane::held_until`].
+    NotBefore,
     /// Nothing for now; the reader wakes the loop.
     Empty,
     /// The bound of unfinished offsets is reached.
@@ -130,7 +130,7 @@ impl Lane {
             let released = self.released(&record);
             if released > now {
                 self.head = Some(record);
-                return Next::NotBefore(released);
+                return Next::NotBefore;
             }
             match self.tracker.take(record.at.offset) {
                 Ok(Taken::New) => return Next::Record(record),

@@ -23,6 +23,7 @@ mod confirmation;
 mod group;
 mod lease;
 mod metadata;
+mod producer;
 mod start;
 
 use std::collections::HashSet;
@@ -42,10 +43,11 @@ pub use start::{FirstStartRule, OutOfRange, Start};
 use crate::kafka::record::{Outgoing, TopicPartition};
 use crate::metrics::RoleKafkaMetrics;
 use crate::wake::Waker;
-use committer::{Committer, Transaction, TransactionalProducer, Verdict};
+use committer::{Committer, Transaction, Verdict};
 use confirmation::Confirmation;
 use group::{GroupConsumer, Rebalance};
 use metadata::Stamp;
+use producer::TransactionalProducer;
 use start::GroupBeginning;
 
 /// How a transaction that must end is waited for beyond its budget: librdkafka ends it by its own
@@ -110,6 +112,7 @@ pub enum Event {
 /// One member of a group.
 pub struct Member {
     role: &'static str,
+    metrics: RoleKafkaMetrics,
     group: GroupConsumer,
     committer: Committer,
     first_start: FirstStartRule,
@@ -131,8 +134,9 @@ struct Epoch {
 }
 
 impl Member {
-    /// Takes the transactional id over; [`Self::subscribe`] then joins the group. `keep_trying` is asked between attempts to reach the cluster: a broker that
-    /// is away is waited for. Must be called on the thread that will call [`Self::serve`].
+    /// Takes the transactional id over; [`Self::subscribe`] then joins the group. A broker that is
+    /// away is waited for; `keep_trying` is asked between attempts. Must be called on the thread that
+    /// will call [`Self::serve`].
     ///
     /// # Errors
     /// A configuration that librdkafka refuses, or [`MemberError::Stopped`].
@@ -141,6 +145,7 @@ impl Member {
         mut keep_trying: impl FnMut() -> bool,
     ) -> Result<Self, MemberError> {
         let waker = Waker::of_this_thread();
+        let metrics = settings.metrics.clone();
         let group =
             GroupConsumer::new(settings.role, &settings.consumer).map_err(MemberError::Client)?;
         // Before the group is joined: this fences a predecessor with the same instance id and ends
@@ -182,6 +187,7 @@ impl Member {
         .map_err(|_| MemberError::CommitterGone)?;
         Ok(Self {
             role: settings.role,
+            metrics,
             group,
             committer,
             first_start: settings.first_start,
@@ -295,6 +301,7 @@ impl Member {
     /// librdkafka cannot go on.
     pub fn release(&mut self) -> Result<(), MemberError> {
         self.give_up();
+        self.metrics.assigned(0);
         self.epoch = None;
         self.lease.end();
         self.group
@@ -310,19 +317,26 @@ impl Member {
         self.group.lookups().topic_names(Duration::from_secs(5))
     }
 
-    /// Restarts a partition of this assignment at another offset.
-    ///
-    /// # Errors
-    /// librdkafka's, when the partition is not ours any more.
-    pub fn seek(&self, at: &TopicPartition, offset: i64) -> Result<(), KafkaError> {
-        self.group.seek(at, offset)
+    /// Restarts a partition of this assignment, whose position is not on its log, at the log's start.
+    /// Never silently: something may be lost. None: not now, the cluster does not answer.
+    pub fn restart(&self, at: &TopicPartition) -> Option<i64> {
+        self.metrics.all.out_of_range(&at.topic);
+        let restarted = self.log_range(at).and_then(|(log_start, log_end)| {
+            tracing::error!(
+                role = self.role, topic = &*at.topic, partition = at.partition, log_start, log_end,
+                "the position is not on the log (retention passed over it, or the topic was made anew): going on from the log's start"
+            );
+            self.group.seek(at, log_start).map(|()| log_start)
+        });
+        restarted
+            .inspect_err(|error| {
+                tracing::warn!(role = self.role, %error, topic = &*at.topic, partition = at.partition, "the log's start is not known");
+            })
+            .ok()
     }
 
     /// The first and the last stable offset of a partition.
-    ///
-    /// # Errors
-    /// The cluster does not answer.
-    pub fn log_range(&self, at: &TopicPartition) -> Result<(i64, i64), KafkaError> {
+    fn log_range(&self, at: &TopicPartition) -> Result<(i64, i64), KafkaError> {
         let lookups = self.group.lookups();
         let partitions = std::slice::from_ref(at);
         let timeout = Duration::from_secs(3);
@@ -330,6 +344,24 @@ impl Member {
         let end = lookups.resolve(partitions, rdkafka::Offset::End, timeout)?;
         let first = first.first().copied().flatten().unwrap_or(0);
         Ok((first, end.first().copied().flatten().unwrap_or(first)))
+    }
+
+    fn report_out_of_range(&self, starts: &[Start]) {
+        for start in starts {
+            let Some(range) = start.out_of_range else {
+                continue;
+            };
+            self.metrics.all.out_of_range(&start.at.topic);
+            tracing::error!(
+                role = self.role,
+                topic = &*start.at.topic,
+                partition = start.at.partition,
+                committed = range.committed,
+                log_start = range.log_start,
+                log_end = range.log_end,
+                "the committed offset is not on the log (retention passed over it, or the topic was made anew): going on from the log's start"
+            );
+        }
     }
 
     /// Leaves the group; a static member stays in it.
@@ -394,6 +426,7 @@ impl Member {
                 }
             }
         };
+        self.report_out_of_range(&starts);
         let offsets: Vec<_> = starts
             .iter()
             .map(|start| (start.at.clone(), start.finished.base()))
@@ -410,6 +443,7 @@ impl Member {
             confirmed: false,
         });
         self.confirmation.begin_epoch();
+        self.metrics.assigned(readers.len());
         tracing::info!(
             role = self.role,
             epoch = self.epochs,

@@ -8,6 +8,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -267,7 +268,9 @@ impl Kafka {
                     wanted.add_partition(topic, partition);
                 }
             }
-            let committed = consumer.committed_offsets(wanted, ANSWER)?;
+            let committed = settled(&consumer, || {
+                consumer.committed_offsets(wanted.clone(), ANSWER)
+            })?;
             committed
                 .elements()
                 .iter()
@@ -302,6 +305,31 @@ pub fn partitions(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<i3
         .collect::<Vec<_>>();
     anyhow::ensure!(!partitions.is_empty(), "there is no topic {topic}");
     Ok(partitions)
+}
+
+/// Asks again while the group's coordinator is still on its way up, as on a broker that is new.
+fn settled<T>(consumer: &BaseConsumer, ask: impl Fn() -> KafkaResult<T>) -> anyhow::Result<T> {
+    let until = Instant::now() + ANSWER;
+    loop {
+        let answer = ask();
+        let code = answer
+            .as_ref()
+            .err()
+            .and_then(KafkaError::rdkafka_error_code);
+        let is_on_its_way = matches!(
+            code,
+            Some(
+                RDKafkaErrorCode::NotCoordinator
+                    | RDKafkaErrorCode::CoordinatorNotAvailable
+                    | RDKafkaErrorCode::CoordinatorLoadInProgress
+            )
+        );
+        if !is_on_its_way || Instant::now() > until {
+            return Ok(answer?);
+        }
+        // Serves the client, which looks for the coordinator meanwhile; there are no records.
+        drop(consumer.poll(Duration::from_millis(50)));
+    }
 }
 
 fn client_config(bootstrap_servers: &str) -> ClientConfig {

@@ -1,0 +1,314 @@
+//! All tasks in memory that are not on the wire, and what has become of them.
+//!
+//! Every task that is taken from Kafka passes here: it is decided on, waits if it must, goes out
+//! when it may, and in the end leaves a finished offset and the records that follow from it. Pure:
+//! time, table and chance come in as arguments, so every path can be tried without Kafka or HTTP.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::conclusion::{Ledger, Sent};
+use super::decision::{Decision, Parked, TableState, decide};
+use super::endpoints::Endpoints;
+use super::held_task::HeldTask;
+use super::outbox::Outbox;
+use super::resting::Resting;
+use super::table_gate::TableGate;
+use crate::clock::Timestamp;
+use crate::kafka::record::{Incoming, Outgoing};
+use crate::metrics::DispatcherMetrics;
+use crate::record::{AttemptOutcome, Reason, SubscriptionKey};
+use crate::retry::Ladder;
+use crate::subscription_table::{Compiled, SubscriptionTable};
+
+/// How long a task waits for its saturated endpoint before it makes room in a full window.
+const CROWDED_AFTER: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub struct Desk {
+    ladder: Ladder,
+    ledger: Ledger,
+    metrics: DispatcherMetrics,
+    /// Tasks that are newer than the table.
+    gate: TableGate<HeldTask>,
+    /// Tasks that wait out a short rest.
+    resting: Resting<HeldTask>,
+    /// Tasks that wait for a place at their endpoint.
+    endpoints: Endpoints<HeldTask>,
+    outbox: Outbox,
+    /// Lanes and offsets that are terminal since they were last asked for.
+    finished: Vec<(usize, i64)>,
+    /// Bytes of tasks in memory, those on the wire included.
+    held: usize,
+}
+
+/// The subscriptions as they are now.
+#[derive(Clone, Copy)]
+pub struct TableView<'a> {
+    /// The table.
+    pub table: &'a SubscriptionTable,
+    /// Everything below this offset of its topic is in it.
+    pub position: i64,
+}
+
+impl Desk {
+    /// An empty desk.
+    pub fn new(ladder: Ladder, ledger: Ledger, metrics: DispatcherMetrics) -> Self {
+        Self {
+            ladder,
+            ledger,
+            metrics,
+            gate: TableGate::default(),
+            resting: Resting::default(),
+            endpoints: Endpoints::default(),
+            outbox: Outbox::default(),
+            finished: Vec::new(),
+            held: 0,
+        }
+    }
+
+    /// Forgets all tasks but those on the wire, which cost `on_the_wire` bytes.
+    pub fn clear(&mut self, on_the_wire: usize) {
+        self.gate = TableGate::default();
+        self.resting = Resting::default();
+        self.endpoints.clear_waiting();
+        self.outbox = Outbox::default();
+        self.finished.clear();
+        self.held = on_the_wire;
+    }
+
+    /// Bytes of tasks, of records to be written and of the transaction under way.
+    pub fn bytes(&self) -> usize {
+        self.held + self.outbox.bytes()
+    }
+
+    /// What is to be written.
+    pub fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
+    }
+
+    /// Lanes and offsets that have become terminal since the last call. What follows from them is
+    /// in the outbox already.
+    pub fn take_finished(&mut self) -> Vec<(usize, i64)> {
+        mem::take(&mut self.finished)
+    }
+
+    /// When the next resting task is due.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.resting.next_due()
+    }
+
+    /// How many tasks rest.
+    pub fn resting(&self) -> usize {
+        self.resting.len()
+    }
+
+    // ---- in ----
+
+    /// Takes a record of a task topic that was read from `lane`, which keeps records for `delay`.
+    pub fn take(
+        &mut self,
+        record: &Incoming,
+        lane: usize,
+        delay: Option<Duration>,
+        view: TableView<'_>,
+        now: Timestamp,
+    ) {
+        match HeldTask::read(record, lane) {
+            Ok(mut task) => {
+                self.held += task.size();
+                task.due = delay.and(task.headers.not_before);
+                self.decide(task, view, now, false);
+            }
+            Err(error) => {
+                tracing::error!(at = %record.at, %error, "not a delivery task, it goes to the dead-letter topic");
+                self.metrics.dead_lettered(Reason::Undeliverable);
+                self.outbox
+                    .write(self.ledger.not_a_task(record, &error.to_string(), now));
+                self.finished.push((lane, record.at.offset));
+            }
+        }
+    }
+
+    /// A task that was on the wire for an earlier assignment is held again.
+    pub fn take_back(&mut self, task: &HeldTask) {
+        self.held += task.size();
+    }
+
+    /// A task on the wire is held no more: its partition is somebody else's, or its record is to be
+    /// read again.
+    pub fn let_go(&mut self, task: &HeldTask) {
+        self.held = self.held.saturating_sub(task.size());
+    }
+
+    // ---- decisions ----
+
+    /// Decides what becomes of a task. `caught_up`: the table has reached the end that its topic had
+    /// after the task arrived.
+    pub fn decide(
+        &mut self,
+        mut task: HeldTask,
+        view: TableView<'_>,
+        now: Timestamp,
+        caught_up: bool,
+    ) {
+        match decision(&task, &self.ladder, view, now, caught_up) {
+            Decision::Send { compiled, .. } => {
+                task.ready_since = now;
+                let limit = compiled.subscription.max_concurrency() as usize;
+                self.endpoints.push(&task.subscription.clone(), limit, task);
+            }
+            Decision::Rest(until) => self.resting.add(until, task),
+            Decision::AwaitTable => self.gate.hold(task),
+            Decision::Hop(tier) => {
+                let moved = self.ledger.hop(&task, tier);
+                self.finish(&task, [moved]);
+            }
+            Decision::Park(tier, why) => {
+                let moved = self.ledger.park(&task, tier);
+                self.metrics.put_off(why);
+                self.finish(&task, [moved]);
+            }
+            Decision::DeadLetter(reason, message) => {
+                let letter = self.ledger.give_up(&task, reason, message, now);
+                self.metrics.dead_lettered(reason);
+                self.finish(&task, [letter]);
+            }
+            Decision::Cancel => {
+                tracing::debug!(delivery_id = %task.headers.delivery_id, subscription = %task.subscription, "subscription deleted, delivery cancelled");
+                self.metrics.cancelled();
+                self.finish(&task, []);
+            }
+        }
+    }
+
+    /// Decides on the tasks whose rest is over.
+    pub fn wake_rested(&mut self, view: TableView<'_>, now: Timestamp) {
+        while let Some(task) = self.resting.take_due(now) {
+            self.decide(task, view, now, false);
+        }
+    }
+
+    /// Whether the end of the subscriptions topic is to be asked for now.
+    pub fn wants_table_end(&self) -> bool {
+        self.gate.wants_end()
+    }
+
+    /// The end, as asked for just now.
+    pub fn table_ends_at(&mut self, end: i64) {
+        self.gate.answer(end);
+    }
+
+    /// Decides on the tasks that waited for the table, if it has caught up.
+    pub fn catch_up(&mut self, view: TableView<'_>, now: Timestamp) {
+        let Some((end, tasks)) = self.gate.release(view.position) else {
+            return;
+        };
+        for task in tasks {
+            if task.headers.revision >= end {
+                tracing::warn!(
+                    subscription = %task.subscription, revision = task.headers.revision, end,
+                    "a task is newer than the whole subscriptions topic (it was made anew?): the table as it is decides"
+                );
+            }
+            self.decide(task, view, now, true);
+        }
+    }
+
+    /// Makes room where `is_full(lane)`: tasks that wait for saturated endpoints move to a tier, as
+    /// others behind them must not wait.
+    pub fn make_room(&mut self, is_full: impl Fn(usize) -> bool, now: Timestamp) {
+        let crowded = self
+            .endpoints
+            .take_stuck(|task| is_full(task.lane) && now.since(task.ready_since) >= CROWDED_AFTER);
+        for task in crowded {
+            let tier = self.ladder.park_delay(task.headers.parks);
+            let moved = self.ledger.park(&task, tier);
+            self.metrics.put_off(Parked::Crowded);
+            self.finish(&task, [moved]);
+        }
+    }
+
+    // ---- out and back ----
+
+    /// The next task that may be sent, with the subscription as it is now and the offset of its
+    /// record. The task counts as being on the wire from now on, until [`Self::landed`].
+    pub fn next_to_send(
+        &mut self,
+        view: TableView<'_>,
+        now: Timestamp,
+    ) -> Option<(HeldTask, Arc<Compiled>, i64)> {
+        while let Some(task) = self.endpoints.start_next() {
+            match decision(&task, &self.ladder, view, now, true) {
+                Decision::Send { compiled, revision } => {
+                    return Some((task, compiled, revision));
+                }
+                // The subscription has changed while the task waited for its place.
+                Decision::Rest(_)
+                | Decision::Hop(_)
+                | Decision::Park(..)
+                | Decision::DeadLetter(..)
+                | Decision::Cancel
+                | Decision::AwaitTable => {
+                    self.endpoints.ended(&task.subscription);
+                    self.decide(task, view, now, true);
+                }
+            }
+        }
+        None
+    }
+
+    /// A request to this endpoint is off the wire.
+    pub fn landed(&mut self, endpoint: &SubscriptionKey) {
+        self.endpoints.ended(endpoint);
+    }
+
+    /// Concludes a request. `jitter` is a random number from 0 up to 1.
+    pub fn conclude(&mut self, sent: Sent<'_>, now: Timestamp, jitter: f64) {
+        let conclusion = self.ledger.conclude(sent, &self.ladder, now, jitter);
+        self.metrics
+            .attempt_ended(conclusion.outcome, sent.exchange);
+        if let Some(reason) = conclusion.dead {
+            self.metrics.dead_lettered(reason);
+        }
+        let headers = &sent.task.headers;
+        if conclusion.outcome == AttemptOutcome::Delivered {
+            self.metrics
+                .delivered(headers.attempt == 0, now.since(headers.first_seen));
+        }
+        tracing::debug!(
+            delivery_id = %headers.delivery_id, subscription = %sent.task.subscription,
+            attempt = headers.attempt + 1, outcome = conclusion.outcome.as_str(),
+            "request ended"
+        );
+        self.finish(sent.task, conclusion.records);
+    }
+
+    /// The task's offset is terminal, and these records follow from it.
+    fn finish(&mut self, task: &HeldTask, records: impl IntoIterator<Item = Outgoing>) {
+        self.held = self.held.saturating_sub(task.size());
+        self.finished.push((task.lane, task.at.offset));
+        for record in records {
+            self.outbox.write(record);
+        }
+    }
+}
+
+fn decision<'ladder>(
+    task: &HeldTask,
+    ladder: &'ladder Ladder,
+    view: TableView<'_>,
+    now: Timestamp,
+    caught_up: bool,
+) -> Decision<'ladder> {
+    let state = TableState {
+        position: view.position,
+        caught_up,
+    };
+    let entry = view.table.get(&task.subscription);
+    decide(&task.headers, entry, state, now, ladder)
+}
+
+#[cfg(test)]
+mod tests;

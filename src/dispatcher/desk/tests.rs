@@ -1,0 +1,344 @@
+//! What becomes of a task, without Kafka or HTTP.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use prometheus::Registry;
+
+use super::*;
+use crate::http::{Answer, ErrorClass, Exchange, Failure};
+use crate::record::subscription::Rules;
+use crate::record::{Coordinates, DeliveryId, EventKey, TaskHeaders};
+use crate::retry::Policy;
+
+const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+const KEY: &[u8] = b"acme/s1";
+
+fn at(offset: i64) -> Coordinates {
+    Coordinates {
+        topic: "deliveries".into(),
+        partition: 0,
+        offset,
+    }
+}
+
+fn ledger() -> Ledger {
+    Ledger {
+        deliveries: "deliveries".into(),
+        tiers: ["1s", "3s", "10s"]
+            .map(|name| format!("retry.{name}").into())
+            .into(),
+        dlq: "dlq".into(),
+        attempts: "attempts".into(),
+        record_deliveries: true,
+        record_failures: true,
+        longest_retry_after: Duration::from_secs(3_600),
+        default_policy: Policy::schedule(vec![Duration::from_secs(1)], 0.0).unwrap(),
+        instance: "i".into(),
+    }
+}
+
+fn desk() -> Desk {
+    let ladder = Ladder::try_new([1, 3, 10].map(Duration::from_secs)).unwrap();
+    Desk::new(
+        ladder,
+        ledger(),
+        DispatcherMetrics::register(&Registry::new()).unwrap(),
+    )
+}
+
+/// A table whose only subscription's newest record is at offset 0.
+fn table(members: &str) -> SubscriptionTable {
+    let mut table = SubscriptionTable::new(Rules::default());
+    let value =
+        format!(r#"{{"url":"https://example.com/","events":["*"],"signatures":[]{members}}}"#);
+    table.apply(Some(KEY), Some(value.as_bytes()), 0);
+    assert_eq!(table.counts().invalid, 0, "{value}");
+    table
+}
+
+fn view(table: &SubscriptionTable) -> TableView<'_> {
+    TableView { table, position: 1 }
+}
+
+fn record(offset: i64, change: impl FnOnce(&mut TaskHeaders)) -> Incoming {
+    let mut headers = TaskHeaders {
+        delivery_id: DeliveryId::derive("acme", "events", EventKey::Id("e"), "s1"),
+        event_id: "e".into(),
+        event_type: "order.created".into(),
+        attempt: 0,
+        charged: 0,
+        parks: 0,
+        first_seen: NOW,
+        not_before: None,
+        source: "events/0/0".parse().unwrap(),
+        revision: 0,
+        content_type: None,
+        method: None,
+        target: None,
+        passthrough: crate::record::Headers::new(),
+    };
+    change(&mut headers);
+    Incoming {
+        at: at(offset),
+        timestamp: Some(NOW),
+        key: Some(Bytes::from_static(KEY)),
+        value: Some(Bytes::from_static(b"{\"type\":\"order.created\"}")),
+        headers: headers.encode(),
+    }
+}
+
+/// Where records went, in their order.
+fn written(desk: &mut Desk) -> Vec<(String, Outgoing)> {
+    let records = desk.outbox().take("attempts", None);
+    records
+        .into_iter()
+        .map(|record| (record.topic.to_string(), record))
+        .collect()
+}
+
+fn topics(written: &[(String, Outgoing)]) -> Vec<&str> {
+    written.iter().map(|(topic, _)| topic.as_str()).collect()
+}
+
+fn answered(status: u16) -> Exchange {
+    Exchange {
+        duration: Duration::from_millis(5),
+        result: Ok(Answer {
+            status,
+            ..Answer::default()
+        }),
+    }
+}
+
+/// Sends the only task that may go and concludes its request.
+fn send(desk: &mut Desk, table: &SubscriptionTable, exchange: &Exchange) {
+    let (task, compiled, revision) = desk.next_to_send(view(table), NOW).unwrap();
+    desk.landed(&task.subscription);
+    let sent = Sent {
+        task: &task,
+        compiled: &compiled,
+        revision,
+        started_at: NOW,
+        exchange,
+    };
+    desk.conclude(sent, NOW, 0.0);
+}
+
+#[test]
+fn an_outcome_is_terminal_and_says_where_the_task_goes() {
+    fn check(members: &str, attempt: u32, exchange: Exchange, expected: &[&str]) {
+        let (mut desk, table) = (desk(), table(members));
+        let record = record(7, |headers| {
+            (headers.attempt, headers.charged) = (attempt, attempt)
+        });
+        desk.take(&record, 3, None, view(&table), NOW);
+        assert!(desk.bytes() > 0);
+        send(&mut desk, &table, &exchange);
+        assert_eq!(
+            topics(&written(&mut desk)),
+            expected,
+            "{members} {exchange:?}"
+        );
+        assert_eq!(desk.take_finished(), [(3, 7)]);
+        desk.outbox().committed();
+        assert_eq!(desk.bytes(), 0);
+    }
+    let failed = |class| Exchange {
+        duration: Duration::ZERO,
+        result: Err(Failure::new(class, "")),
+    };
+    check("", 0, answered(204), &["attempts"]);
+    check("", 0, answered(500), &["retry.1s", "attempts"]);
+    check("", 1, answered(500), &["dlq", "attempts"]);
+    check("", 0, answered(410), &["dlq", "attempts"]);
+    check(
+        "",
+        0,
+        failed(ErrorClass::RefusedAddress),
+        &["dlq", "attempts"],
+    );
+    let schedule = r#","retry":{"schedule":["300ms","7s","1h"]}"#;
+    // Too short for any tier: through tier 0, so that the count of attempts is durable.
+    check(
+        schedule,
+        0,
+        failed(ErrorClass::Timeout),
+        &["deliveries", "attempts"],
+    );
+    check(schedule, 1, answered(503), &["retry.3s", "attempts"]);
+    check(schedule, 2, answered(302), &["retry.10s", "attempts"]);
+    // Our own fault charges nothing and so exhausts nothing.
+    check(
+        r#","retry":{"max_retries":0}"#,
+        0,
+        answered(500),
+        &["dlq", "attempts"],
+    );
+    check(
+        r#","retry":{"max_retries":0}"#,
+        0,
+        failed(ErrorClass::Internal),
+        &["retry.1s", "attempts"],
+    );
+}
+
+#[test]
+fn a_retry_counts_and_keeps_everything_else() {
+    let (mut desk, table) = (desk(), table(r#","retry":{"schedule":["7s"]}"#));
+    let original = record(0, |headers| headers.passthrough.push("x-own", None));
+    desk.take(&original, 0, None, view(&table), NOW);
+    send(&mut desk, &table, &answered(500));
+    let (_, retry) = written(&mut desk).remove(0);
+    assert_eq!((&retry.key, &retry.value), (&original.key, &original.value));
+    let before = TaskHeaders::decode(&original.headers).unwrap();
+    let after = TaskHeaders::decode(&retry.headers).unwrap();
+    let expected = TaskHeaders {
+        attempt: 1,
+        charged: 1,
+        not_before: Some(NOW.after(Duration::from_secs(7))),
+        ..before
+    };
+    assert_eq!(after, expected);
+}
+
+#[test]
+fn the_subscription_as_it_is_now_decides() {
+    fn check(table: &SubscriptionTable, expected: &[&str]) {
+        let mut desk = desk();
+        desk.take(&record(0, |_| {}), 0, None, view(table), NOW);
+        assert!(desk.next_to_send(view(table), NOW).is_none());
+        assert_eq!(topics(&written(&mut desk)), expected);
+        assert_eq!(desk.take_finished(), [(0, 0)]);
+    }
+    check(&table(r#","state":"paused""#), &["retry.1s"]);
+    check(&table(r#","state":"disabled""#), &["dlq"]);
+    let mut deleted = table("");
+    deleted.apply(Some(KEY), None, 1);
+    check(&deleted, &[]);
+    let mut invalid = table("");
+    invalid.apply(Some(KEY), Some(b"{}"), 1);
+    check(&invalid, &["retry.1s"]);
+}
+
+#[test]
+fn a_change_reaches_a_task_that_waits_for_its_place() {
+    let (mut desk, mut table) = (desk(), table(""));
+    desk.take(&record(0, |_| {}), 0, None, view(&table), NOW);
+    table.apply(Some(KEY), None, 1);
+    assert!(desk.next_to_send(view(&table), NOW).is_none());
+    assert!(written(&mut desk).is_empty());
+    assert_eq!(desk.take_finished(), [(0, 0)]);
+}
+
+#[test]
+fn a_task_is_never_decided_on_an_older_table() {
+    let (mut desk, table) = (desk(), table(""));
+    desk.take(
+        &record(0, |headers| headers.revision = 5),
+        0,
+        None,
+        view(&table),
+        NOW,
+    );
+    assert!(desk.next_to_send(view(&table), NOW).is_none());
+    assert!(desk.wants_table_end());
+    desk.table_ends_at(6);
+    desk.catch_up(view(&table), NOW);
+    assert!(
+        desk.next_to_send(view(&table), NOW).is_none(),
+        "the table is still behind"
+    );
+    desk.catch_up(
+        TableView {
+            table: &table,
+            position: 6,
+        },
+        NOW,
+    );
+    assert!(desk.next_to_send(view(&table), NOW).is_some());
+}
+
+#[test]
+fn a_task_newer_than_its_whole_topic_is_kept_when_its_subscription_is_not_there() {
+    let (mut desk, empty) = (desk(), SubscriptionTable::new(Rules::default()));
+    desk.take(
+        &record(0, |headers| headers.revision = 5),
+        0,
+        None,
+        view(&empty),
+        NOW,
+    );
+    desk.table_ends_at(1);
+    desk.catch_up(view(&empty), NOW);
+    assert_eq!(topics(&written(&mut desk)), ["dlq"]);
+}
+
+#[test]
+fn waits_hop_or_rest_and_are_never_cut_short() {
+    fn check(wait_ms: u64, hops_to: Option<&str>) {
+        let (mut desk, table) = (desk(), table(""));
+        let due = NOW.after(Duration::from_millis(wait_ms));
+        let record = record(0, |headers| headers.not_before = Some(due));
+        desk.take(&record, 0, None, view(&table), NOW);
+        assert_eq!(
+            topics(&written(&mut desk)).first().copied(),
+            hops_to,
+            "{wait_ms}"
+        );
+        if hops_to.is_none() && wait_ms > 0 {
+            let just_before = Timestamp::from_millis(due.as_millis() - 1);
+            desk.wake_rested(view(&table), just_before);
+            assert!(
+                desk.next_to_send(view(&table), just_before).is_none(),
+                "{wait_ms}"
+            );
+            desk.wake_rested(view(&table), due);
+        }
+        assert_eq!(
+            desk.next_to_send(view(&table), due).is_some(),
+            hops_to.is_none(),
+            "{wait_ms}"
+        );
+    }
+    check(0, None);
+    check(500, None);
+    check(900, Some("retry.1s"));
+    check(2_999, Some("retry.3s"));
+    check(86_400_000, Some("retry.10s"));
+}
+
+#[test]
+fn what_is_not_a_task_is_kept_as_it_came() {
+    let (mut desk, table) = (desk(), table(""));
+    let mut odd = record(4, |_| {});
+    odd.headers = crate::record::Headers::new();
+    desk.take(&odd, 2, None, view(&table), NOW);
+    let written = written(&mut desk);
+    assert_eq!(topics(&written), ["dlq"]);
+    assert_eq!(written[0].1.value, odd.value);
+    assert_eq!(
+        written[0].1.headers.get("hooktide-reason"),
+        Some(&b"undeliverable"[..])
+    );
+    assert_eq!(desk.take_finished(), [(2, 4)]);
+}
+
+#[test]
+fn a_full_window_sheds_what_waits_long_for_a_saturated_endpoint() {
+    let (mut desk, table) = (desk(), table(r#","max_concurrency":1"#));
+    for offset in 0..3 {
+        desk.take(&record(offset, |_| {}), 0, None, view(&table), NOW);
+    }
+    let on_the_wire = desk.next_to_send(view(&table), NOW).unwrap();
+    assert!(desk.next_to_send(view(&table), NOW).is_none());
+    desk.make_room(|_| true, NOW);
+    assert!(written(&mut desk).is_empty(), "not at once");
+    let later = NOW.after(CROWDED_AFTER);
+    desk.make_room(|lane| lane == 1, later);
+    assert!(written(&mut desk).is_empty(), "not from a window with room");
+    desk.make_room(|lane| lane == 0, later);
+    assert_eq!(topics(&written(&mut desk)), ["retry.1s", "retry.1s"]);
+    assert_eq!(desk.take_finished(), [(0, 1), (0, 2)]);
+    assert_eq!(on_the_wire.0.at, at(0));
+}

@@ -1,0 +1,174 @@
+//! All partitions of the dispatcher's assignment, read in turns.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::lane::{Lane, Next};
+use crate::clock::Timestamp;
+use crate::kafka::member::{PartitionReader, Progress, Start};
+use crate::kafka::record::{Incoming, TopicPartition};
+
+/// How many records one lane gives in its turn.
+const TURN: usize = 64;
+
+/// See the module. A lane is known by its index, which holds as long as the assignment.
+#[derive(Default)]
+pub struct Lanes {
+    lanes: Vec<Lane>,
+    /// Whose turn it is, and how many records are left of it.
+    turn: usize,
+    left: usize,
+}
+
+/// What [`Lanes::take`] found.
+#[derive(Debug)]
+pub enum Taken {
+    /// A record, now outstanding.
+    Record {
+        /// Where it came through.
+        lane: usize,
+        /// The record.
+        record: Incoming,
+    },
+    /// The position of this lane is not on its log.
+    OutOfRange {
+        /// Which.
+        lane: usize,
+    },
+}
+
+impl Lanes {
+    /// Lanes for a new assignment. `delays` says how long records lie on each topic.
+    pub fn assigned(
+        partitions: Vec<(PartitionReader, Start)>,
+        delays: &HashMap<Arc<str>, Option<Duration>>,
+        most_outstanding: usize,
+    ) -> Self {
+        let lanes = partitions
+            .into_iter()
+            .map(|(reader, start)| {
+                let delay = delays.get(&start.at.topic).copied().flatten();
+                Lane::new(reader, start, delay, most_outstanding)
+            })
+            .collect();
+        Self {
+            lanes,
+            turn: 0,
+            left: TURN,
+        }
+    }
+
+    /// The next record that is due, each lane in its turn. None: no lane has one now.
+    pub fn take(&mut self, now: Timestamp) -> Option<Taken> {
+        for _ in 0..=self.lanes.len() {
+            let lane = self.turn;
+            let current = self.lanes.get_mut(lane)?;
+            if self.left > 0 && current.is_worth_a_look() {
+                match current.next(now) {
+                    Next::Record(record) => {
+                        self.left -= 1;
+                        return Some(Taken::Record { lane, record });
+                    }
+                    Next::OutOfRange => {
+                        self.end_turn();
+                        return Some(Taken::OutOfRange { lane });
+                    }
+                    Next::NotBefore | Next::Empty | Next::Full => {}
+                }
+            }
+            self.end_turn();
+        }
+        None
+    }
+
+    fn end_turn(&mut self) {
+        self.turn = (self.turn + 1) % self.lanes.len().max(1);
+        self.left = TURN;
+    }
+
+    /// Marks an offset as finished. False: it is not outstanding in this assignment.
+    pub fn finish(&mut self, lane: usize, offset: i64) -> bool {
+        self.lanes
+            .get_mut(lane)
+            .is_some_and(|lane| lane.finish(offset))
+    }
+
+    /// How long records lie on a lane; none on tier 0.
+    pub fn delay(&self, lane: usize) -> Option<Duration> {
+        self.lanes.get(lane).and_then(Lane::delay)
+    }
+
+    /// For each lane whether its bound of unfinished offsets is reached.
+    pub fn full(&self) -> impl Iterator<Item = bool> {
+        self.lanes.iter().map(Lane::is_full)
+    }
+
+    /// Whether any lane's is.
+    pub fn any_full(&self) -> bool {
+        self.lanes.iter().any(Lane::is_full)
+    }
+
+    /// Which partition a lane reads.
+    pub fn at(&self, lane: usize) -> Option<&TopicPartition> {
+        self.lanes.get(lane).map(Lane::at)
+    }
+
+    /// Starts a lane over at another offset.
+    pub fn restart(&mut self, lane: usize, offset: i64) {
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            lane.restart(offset);
+        }
+    }
+
+    /// What the next transaction says of each partition that has something new.
+    pub fn progress(&mut self) -> Vec<Progress> {
+        self.lanes.iter_mut().filter_map(Lane::progress).collect()
+    }
+
+    /// The transaction that carried [`Self::progress`] is committed.
+    pub fn committed(&mut self) {
+        for lane in &mut self.lanes {
+            lane.committed();
+        }
+    }
+
+    /// Whether a record could be taken at once.
+    pub fn has_something_now(&self) -> bool {
+        self.lanes.iter().any(Lane::has_something_now)
+    }
+
+    /// When the next record that is held may be taken.
+    pub fn next_release(&self) -> Option<Timestamp> {
+        self.lanes
+            .iter()
+            .filter(|lane| !lane.is_full())
+            .filter_map(Lane::held_until)
+            .min()
+    }
+
+    /// How many offsets are taken and not finished.
+    pub fn outstanding(&self) -> usize {
+        self.lanes.iter().map(Lane::outstanding).sum()
+    }
+
+    /// Makes lost wake-ups harmless.
+    pub fn look_again(&self) {
+        for lane in &self.lanes {
+            lane.look_again();
+        }
+    }
+
+    /// For each tier how long its oldest record that may be taken has been waiting for that.
+    pub fn oldest_due(&self, now: Timestamp) -> HashMap<Option<Duration>, Duration> {
+        let mut oldest: HashMap<Option<Duration>, Duration> = HashMap::new();
+        for lane in &self.lanes {
+            let age = lane
+                .held_until()
+                .map_or(Duration::ZERO, |due| now.since(due));
+            let of_tier = oldest.entry(lane.delay()).or_default();
+            *of_tier = age.max(*of_tier);
+        }
+        oldest
+    }
+}

@@ -1,0 +1,259 @@
+//! The transactional producer itself: one attempt at one transaction, and what its errors mean.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
+use rdkafka::util::Timeout;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+
+use super::committer::Transaction;
+use crate::kafka::client_log::ClientLog;
+use crate::kafka::record::Outgoing;
+
+/// Retriable errors in a row after which the producer counts as broken.
+const MOST_RETRIES: u32 = 10;
+
+/// An initialised producer.
+pub(super) struct TransactionalProducer {
+    role: &'static str,
+    config: ClientConfig,
+    client: BaseProducer<Context>,
+}
+
+/// Why an attempt at a transaction ended without a commit.
+pub(super) enum Trouble {
+    /// Abort and try again.
+    Abort(KafkaError),
+    /// This record can never be written; all others can.
+    Unwritable { record: usize, error: KafkaError },
+    /// The producer is of no more use. `ambiguous`: the commit may have got through.
+    Rebuild { error: KafkaError, ambiguous: bool },
+    /// The epoch is over.
+    Cancelled,
+}
+
+impl TransactionalProducer {
+    /// Creates the producer and takes its transactional id over: that fences a predecessor and ends
+    /// its pending transaction.
+    pub(super) fn initialise(
+        role: &'static str,
+        config: ClientConfig,
+        timeout: Duration,
+    ) -> KafkaResult<Self> {
+        let client: BaseProducer<Context> = config.create_with_context(Context {
+            log: ClientLog::new(role),
+            failures: Mutex::default(),
+        })?;
+        client.init_transactions(timeout)?;
+        Ok(Self {
+            role,
+            config,
+            client,
+        })
+    }
+
+    /// What a successor is initialised with.
+    pub(super) fn identity(&self) -> (&'static str, ClientConfig) {
+        (self.role, self.config.clone())
+    }
+
+    /// Makes one transaction durable, or says why not. After an error other than
+    /// [`Trouble::Rebuild`] it must be aborted.
+    pub(super) fn attempt(
+        &self,
+        transaction: &Transaction,
+        is_cancelled: &impl Fn() -> bool,
+    ) -> Result<(), Trouble> {
+        self.client.context().failures().clear();
+        self.client
+            .begin_transaction()
+            .map_err(|error| Trouble::Rebuild {
+                error,
+                ambiguous: false,
+            })?;
+        for (index, record) in transaction.records.iter().enumerate() {
+            self.send(index, record, is_cancelled)?;
+        }
+        self.acknowledged(is_cancelled)?;
+        let offsets = offsets(transaction).map_err(Trouble::Abort)?;
+        retried(|| {
+            self.client
+                .send_offsets_to_transaction(&offsets, &transaction.group, Timeout::Never)
+        })
+        .map_err(|error| trouble(error, false))?;
+        if is_cancelled() {
+            return Err(Trouble::Cancelled);
+        }
+        // Nothing is in flight, so the flush inside returns at once instead of after 100 ms.
+        retried(|| self.client.commit_transaction(Timeout::Never))
+            .map_err(|error| trouble(error, true))
+    }
+
+    fn send(
+        &self,
+        index: usize,
+        record: &Outgoing,
+        is_cancelled: &impl Fn() -> bool,
+    ) -> Result<(), Trouble> {
+        let mut native = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&record.topic, index)
+            .headers(record.native_headers());
+        native.partition = record.partition;
+        native.key = record.key.as_deref();
+        native.payload = record.value.as_deref();
+        while let Err((error, returned)) = self.client.send(native) {
+            match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::QueueFull) => self.client.poll(Duration::from_millis(1)),
+                Some(code) if is_permanent(code) => {
+                    return Err(Trouble::Unwritable {
+                        record: index,
+                        error,
+                    });
+                }
+                _ => return Err(self.failed(error)),
+            }
+            if is_cancelled() {
+                return Err(Trouble::Cancelled);
+            }
+            native = returned;
+        }
+        Ok(())
+    }
+
+    /// Waits until every record is acknowledged. Bounded: librdkafka fails a transaction's records
+    /// after the transaction timeout.
+    fn acknowledged(&self, is_cancelled: &impl Fn() -> bool) -> Result<(), Trouble> {
+        while self.client.in_flight_count() > 0 {
+            self.client.poll(Duration::from_millis(1));
+            if is_cancelled() {
+                return Err(Trouble::Cancelled);
+            }
+        }
+        let mut failures = std::mem::take(&mut *self.client.context().failures());
+        let permanent = failures
+            .iter()
+            .position(|(_, error)| error.rdkafka_error_code().is_some_and(is_permanent));
+        match permanent {
+            Some(position) => {
+                let (record, error) = failures.swap_remove(position);
+                Err(Trouble::Unwritable { record, error })
+            }
+            None => match failures.pop() {
+                Some((_, error)) => Err(self.failed(error)),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn failed(&self, error: KafkaError) -> Trouble {
+        if self.client.client().fatal_error().is_some() {
+            Trouble::Rebuild {
+                error,
+                ambiguous: false,
+            }
+        } else {
+            Trouble::Abort(error)
+        }
+    }
+
+    /// Aborts what is open and gives the producer back. None: that failed, and the producer is given
+    /// up; its successor's `init_transactions` aborts in its stead.
+    pub(super) fn abort(self) -> Option<Self> {
+        let client = &self.client;
+        // The abort waits for every delivery report, so they must be served first.
+        client.purge(PurgeConfig::default().queue().inflight());
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while client.in_flight_count() > 0 && Instant::now() < deadline {
+            client.poll(Duration::from_millis(1));
+        }
+        let abort = || client.abort_transaction(Timeout::After(Duration::from_secs(10)));
+        match retried(abort) {
+            Ok(()) => Some(self),
+            Err(error) => {
+                tracing::warn!(role = self.role, %error, "abort failed");
+                None
+            }
+        }
+    }
+}
+
+/// Keeps which records of the transaction could not be written.
+struct Context {
+    log: ClientLog,
+    failures: Mutex<Vec<(usize, KafkaError)>>,
+}
+
+impl Context {
+    fn failures(&self) -> MutexGuard<'_, Vec<(usize, KafkaError)>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.log.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.log.error(error, reason);
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, record: usize) {
+        if let Err((error, _)) = result {
+            self.failures().push((record, error.clone()));
+        }
+    }
+}
+
+fn offsets(transaction: &Transaction) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(transaction.progress.len());
+    for progress in &transaction.progress {
+        let mut element = list.add_partition(&progress.at.topic, progress.at.partition);
+        element.set_offset(Offset::Offset(progress.finished.base()))?;
+        element.set_metadata(progress.metadata(transaction.stamp));
+    }
+    Ok(list)
+}
+
+/// Calls again what librdkafka says may be called again.
+fn retried(mut call: impl FnMut() -> KafkaResult<()>) -> KafkaResult<()> {
+    let mut retries = 0;
+    loop {
+        match call() {
+            Err(KafkaError::Transaction(error))
+                if error.is_retriable() && retries < MOST_RETRIES =>
+            {
+                retries += 1;
+                tracing::debug!(%error, retries, "transaction call is tried again");
+            }
+            result => return result,
+        }
+    }
+}
+
+fn trouble(error: KafkaError, ambiguous: bool) -> Trouble {
+    match &error {
+        KafkaError::Transaction(native) if native.txn_requires_abort() => Trouble::Abort(error),
+        _ => Trouble::Rebuild { error, ambiguous },
+    }
+}
+
+/// Errors that are about the record itself: sending it again cannot help.
+fn is_permanent(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::MessageSizeTooLarge
+            | RDKafkaErrorCode::InvalidMessage
+            | RDKafkaErrorCode::InvalidMessageSize
+            | RDKafkaErrorCode::InvalidTimestamp
+            | RDKafkaErrorCode::InvalidRecord
+            | RDKafkaErrorCode::PolicyViolation
+    )
+}

@@ -1,0 +1,51 @@
+//! What the router counts.
+
+use std::time::Duration;
+
+use prometheus::{Histogram, IntCounter, IntCounterVec, Registry};
+
+use super::{EXCHANGE, add, counters, histogram};
+
+/// What the router counts.
+#[derive(Clone, Debug)]
+pub struct RouterMetrics {
+    /// Events by `topic` and `result`: `matched`, `unmatched`, `skipped`, `rejected`.
+    events: IntCounterVec,
+    tasks: IntCounter,
+    table_wait: Histogram,
+}
+
+impl RouterMetrics {
+    /// Registers all of them.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        Ok(Self {
+            events: counters(
+                registry,
+                "hooktide_events_total",
+                "Events read",
+                &["topic", "result"],
+            )?,
+            tasks: add(
+                registry,
+                IntCounter::new("hooktide_tasks_total", "Delivery tasks made of events")?,
+            )?,
+            table_wait: histogram(
+                registry,
+                "hooktide_table_wait_seconds",
+                "Time that a batch of events waited for the subscriptions",
+                EXCHANGE,
+            )?,
+        })
+    }
+
+    /// What became of an event, and how many tasks.
+    pub fn event(&self, topic: &str, result: &str, tasks: usize) {
+        self.events.with_label_values(&[topic, result]).inc();
+        self.tasks.inc_by(tasks as u64);
+    }
+
+    /// How long a batch waited until the table had passed the end that was asked for.
+    pub fn waited_for_table(&self, wait: Duration) {
+        self.table_wait.observe(wait.as_secs_f64());
+    }
+}
