@@ -50,9 +50,11 @@ use metadata::Stamp;
 use producer::TransactionalProducer;
 use transaction::Transaction;
 
-/// How a transaction that must end is waited for beyond its budget: librdkafka ends it by its own
-/// timeout before that.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How long a transaction that is given up is waited for while partitions go. Without a broker
+/// librdkafka does not end it; the next epoch waits for that, serving the group meanwhile.
+const GIVE_UP: Duration = Duration::from_secs(2);
+/// How long leaving may take. Without a broker it would take for ever.
+const LEAVE: Duration = Duration::from_millis(1_500);
 
 /// What a member needs to know.
 pub struct Settings {
@@ -123,6 +125,7 @@ pub struct Member {
     sequence: u64,
     epochs: u64,
     epoch: Option<Epoch>,
+    may_go_on: Box<dyn FnMut() -> bool>,
 }
 
 struct Epoch {
@@ -140,7 +143,7 @@ impl Member {
     /// A configuration that librdkafka refuses, or [`MemberError::Stopped`].
     pub fn join(
         settings: Settings,
-        mut keep_trying: impl FnMut() -> bool,
+        mut may_go_on: impl FnMut() -> bool + 'static,
     ) -> Result<Self, MemberError> {
         let waker = Waker::of_this_thread();
         let metrics = settings.metrics.clone();
@@ -162,7 +165,7 @@ impl Member {
                     tracing::warn!(role = settings.role, %error, "transactional producer could not be initialised yet");
                 }
             }
-            if !keep_trying() {
+            if !may_go_on() {
                 return Err(MemberError::Stopped);
             }
         };
@@ -194,6 +197,7 @@ impl Member {
             sequence: 0,
             epochs: 0,
             epoch: None,
+            may_go_on: Box::new(may_go_on),
         })
     }
 
@@ -221,11 +225,13 @@ impl Member {
     /// # Errors
     /// Only what ends the member for good.
     pub fn serve(&mut self, position: i64) -> Result<Option<Event>, MemberError> {
-        if let Some(verdict) = self.committer.verdict() {
-            match verdict {
-                Verdict::Committed => return Ok(Some(Event::Committed)),
-                Verdict::Abandoned => return Err(MemberError::CommitterGone),
-            }
+        match self.committer.verdict() {
+            Some(Verdict::Committed) => return Ok(Some(Event::Committed)),
+            // Of an epoch that ended before its last transaction did.
+            Some(Verdict::Abandoned) | None => {}
+        }
+        if self.committer.is_dead() {
+            return Err(MemberError::CommitterGone);
         }
         let served = self.group.serve(Duration::ZERO);
         if let Some(error) = served.error {
@@ -353,14 +359,22 @@ impl Member {
         }
     }
 
-    /// Leaves the group; a static member stays in it.
-    pub fn close(mut self) {
-        self.give_up();
+    /// Leaves the group; a static member stays in it. Every reader must have been dropped. Bounded:
+    /// what cannot be ended without a broker is left behind.
+    pub fn close(self) {
+        let deadline = Instant::now() + LEAVE;
         self.lease.end();
-        self.committer.close();
-        self.confirmation.close();
-        self.group.close();
-        tracing::info!(role = self.role, "left the group");
+        let is_through = self.committer.close(deadline)
+            & self.confirmation.close(deadline)
+            & self.group.close(deadline);
+        if is_through {
+            tracing::info!(role = self.role, "left the group");
+        } else {
+            tracing::warn!(
+                role = self.role,
+                "the group could not be left in time, its coordinator finds out after the session timeout"
+            );
+        }
     }
 
     fn begin_epoch(
@@ -376,13 +390,21 @@ impl Member {
         };
         let lookups = self.group.lookups();
         let starts = loop {
-            match start::starting_points(&lookups, &partitions, self.first_start) {
-                Ok(starts) => break starts,
-                Err(error) => {
-                    tracing::warn!(
-                        role = self.role, %error,
-                        "committed offsets are not known yet (a transaction may be pending on them)"
-                    );
+            if !(self.may_go_on)() {
+                // Nothing is begun any more; librdkafka still waits for an answer.
+                self.release()?;
+                return Ok(None);
+            }
+            // The last epoch's transaction first: it may yet move these offsets.
+            if self.has_given_up() {
+                match start::starting_points(&lookups, &partitions, self.first_start) {
+                    Ok(starts) => break starts,
+                    Err(error) => {
+                        tracing::warn!(
+                            role = self.role, %error,
+                            "committed offsets are not known yet (a transaction may be pending on them)"
+                        );
+                    }
                 }
             }
             // Serving keeps the membership; a rebalance that comes now makes this one void.
@@ -427,16 +449,20 @@ impl Member {
         )))
     }
 
-    /// Waits until no transaction is under way, giving up the one that is.
+    /// Gives the transaction under way up, and waits a little until it has ended.
     fn give_up(&mut self) {
         self.committer.cancel();
-        if self.committer.is_busy() && self.committer.wait(Instant::now() + LONGEST_WAIT).is_none()
-        {
-            tracing::error!(
+        if self.committer.is_busy() && self.committer.wait(Instant::now() + GIVE_UP).is_none() {
+            tracing::warn!(
                 role = self.role,
-                "a transaction does not end; its producer is fenced by the next"
+                "a transaction does not end yet, the next assignment waits for it"
             );
         }
+    }
+
+    /// Whether the last epoch's transaction has ended.
+    fn has_given_up(&mut self) -> bool {
+        !self.committer.is_busy() || self.committer.verdict().is_some()
     }
 
     fn note(&self, error: &KafkaError) -> Result<(), MemberError> {
@@ -446,9 +472,6 @@ impl Member {
             } else {
                 MemberError::Fatal(reason)
             });
-        }
-        if self.committer.is_dead() {
-            return Err(MemberError::CommitterGone);
         }
         tracing::warn!(role = self.role, %error, "consumer error");
         Ok(())

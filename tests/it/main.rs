@@ -10,6 +10,8 @@ mod bed;
 mod delivery;
 /// Processes that come, go, die and return.
 mod members;
+/// Brokers that do not answer.
+mod outages;
 /// Records that cannot be processed.
 mod rejects;
 /// When a delivery is tried again, and when it is given up.
@@ -35,5 +37,6 @@ fn main() -> ExitCode {
         rejects::tests(),
         delivery::tests(),
         members::tests(),
+        outages::tests(),
     ])
 }
