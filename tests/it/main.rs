@@ -12,6 +12,8 @@ mod commits;
 mod delivery;
 /// Processes that come, go, die and return.
 mod members;
+/// Brokers that do not answer.
+mod outages;
 /// Records that cannot be processed.
 mod rejects;
 /// When a delivery is tried again, and when it is given up.
@@ -44,5 +46,6 @@ fn main() -> ExitCode {
         commits::tests(),
         start::tests(),
         telemetry::tests(),
+        outages::tests(),
     ])
 }
