@@ -1,5 +1,6 @@
 //! What is written for people and tools, held against the code: schemas and their examples, the
 //! reference, generated pages, the snippets of the receivers' guide.
+#![allow(clippy::unwrap_used, reason = "all of this is tests")]
 
 #[path = "../../docs/receivers/verify.rs"]
 #[allow(
@@ -12,6 +13,7 @@ mod verify;
 mod avro; // Avro schemas against JSON Schemas, examples and released ones
 mod commands; // exit codes, and settings as the binary takes them
 mod generated; // pages made from the schemas, the settings and the command line
+mod members; // members that the code knows against those of the schemas
 mod package; // files of this package
 mod receivers; // the snippets verify and refuse
 mod reference; // every name in the reference is in the code and in a test, and back

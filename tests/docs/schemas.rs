@@ -153,8 +153,8 @@ fn judged(record: &str, damage: &str, damaged: &Value) -> Option<bool> {
         return None;
     }
     // The code reads those headers of a dead letter that it is replayed by, and not why it died.
-    let is_read = |header: &&str| damage.starts_with(&format!("/headers/{header} "));
-    if record == "dead_letter" && !TASK_HEADERS.iter().any(|header| is_read(&header)) {
+    let is_read = |header: &str| damage.starts_with(&format!("/headers/{header} "));
+    if record == "dead_letter" && !TASK_HEADERS.iter().any(|header| is_read(header)) {
         return None;
     }
     code_accepts(record, damaged)

@@ -14,6 +14,14 @@ pub(crate) fn shipped(file: &str) -> String {
     text[..end].to_owned()
 }
 
+/// As [`shipped`], of a folder and the file of the same name beside it.
+pub(crate) fn shipped_of(folder: &str) -> String {
+    let mut sources = files(folder, ".rs");
+    sources.retain(|file| !file.ends_with("/tests.rs"));
+    sources.push(format!("{folder}.rs"));
+    sources.iter().map(|file| shipped(file)).collect()
+}
+
 /// What a file writes in the block that begins with `head`, up to the block's end.
 fn block(file: &str, head: &str) -> String {
     let text = shipped(file);
@@ -31,7 +39,8 @@ fn block(file: &str, head: &str) -> String {
     text[start..start + end].to_owned()
 }
 
-fn captures(pattern: &str, text: &str) -> BTreeSet<String> {
+/// What the first group of a pattern finds; something must.
+pub(crate) fn captures(pattern: &str, text: &str) -> BTreeSet<String> {
     let pattern = Regex::new(pattern).unwrap();
     let found: BTreeSet<_> = pattern
         .captures_iter(text)
@@ -64,10 +73,7 @@ pub(crate) fn literals(file: &str, pattern: &str) -> BTreeSet<String> {
 
 /// As [`literals`], of a folder and the file of the same name beside it.
 pub(crate) fn literals_of(folder: &str, pattern: &str) -> BTreeSet<String> {
-    let mut sources = files(folder, ".rs");
-    sources.push(format!("{folder}.rs"));
-    let texts: String = sources.iter().map(|file| shipped(file)).collect();
-    captures(&format!("\"({pattern})\""), &texts)
+    captures(&format!("\"({pattern})\""), &shipped_of(folder))
 }
 
 /// All test code: what is below `tests/` (the test of the reference apart), and the unit tests.
