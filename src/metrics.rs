@@ -1,4 +1,4 @@
-//! Every metric, registered once and passed to those who count. Names and labels that `contract.md`
+//! Every metric, registered once and passed to those who count. Names and labels that `docs/metrics.md`
 //! gives are public; every label has a bounded set of values.
 
 mod dispatcher;
