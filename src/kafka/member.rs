@@ -25,6 +25,7 @@ mod lease;
 mod metadata;
 mod producer;
 mod start;
+mod transaction;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -43,12 +44,13 @@ pub use start::{FirstStartRule, OutOfRange, Start};
 use crate::kafka::record::{Outgoing, TopicPartition};
 use crate::metrics::RoleKafkaMetrics;
 use crate::wake::Waker;
-use committer::{Committer, Transaction, Verdict};
+use committer::{Committer, Verdict};
 use confirmation::Confirmation;
 use group::{GroupConsumer, Rebalance};
 use metadata::Stamp;
 use producer::TransactionalProducer;
 use start::GroupBeginning;
+use transaction::Transaction;
 
 /// How a transaction that must end is waited for beyond its budget: librdkafka ends it by its own
 /// timeout before that.
@@ -321,7 +323,7 @@ impl Member {
     /// Never silently: something may be lost. None: not now, the cluster does not answer.
     pub fn restart(&self, at: &TopicPartition) -> Option<i64> {
         self.metrics.all.out_of_range(&at.topic);
-        let restarted = self.log_range(at).and_then(|(log_start, log_end)| {
+        let restarted = start::log_range(&self.group.lookups(), at).and_then(|(log_start, log_end)| {
             tracing::error!(
                 role = self.role, topic = &*at.topic, partition = at.partition, log_start, log_end,
                 "the position is not on the log (retention passed over it, or the topic was made anew): going on from the log's start"
@@ -333,35 +335,6 @@ impl Member {
                 tracing::warn!(role = self.role, %error, topic = &*at.topic, partition = at.partition, "the log's start is not known");
             })
             .ok()
-    }
-
-    /// The first and the last stable offset of a partition.
-    fn log_range(&self, at: &TopicPartition) -> Result<(i64, i64), KafkaError> {
-        let lookups = self.group.lookups();
-        let partitions = std::slice::from_ref(at);
-        let timeout = Duration::from_secs(3);
-        let first = lookups.resolve(partitions, rdkafka::Offset::Beginning, timeout)?;
-        let end = lookups.resolve(partitions, rdkafka::Offset::End, timeout)?;
-        let first = first.first().copied().flatten().unwrap_or(0);
-        Ok((first, end.first().copied().flatten().unwrap_or(first)))
-    }
-
-    fn report_out_of_range(&self, starts: &[Start]) {
-        for start in starts {
-            let Some(range) = start.out_of_range else {
-                continue;
-            };
-            self.metrics.all.out_of_range(&start.at.topic);
-            tracing::error!(
-                role = self.role,
-                topic = &*start.at.topic,
-                partition = start.at.partition,
-                committed = range.committed,
-                log_start = range.log_start,
-                log_end = range.log_end,
-                "the committed offset is not on the log (retention passed over it, or the topic was made anew): going on from the log's start"
-            );
-        }
     }
 
     /// Leaves the group; a static member stays in it.
@@ -426,7 +399,7 @@ impl Member {
                 }
             }
         };
-        self.report_out_of_range(&starts);
+        start::report_out_of_range(self.role, &self.metrics.all, &starts);
         let offsets: Vec<_> = starts
             .iter()
             .map(|start| (start.at.clone(), start.finished.base()))

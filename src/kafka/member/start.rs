@@ -15,6 +15,7 @@ use super::group::Lookups;
 use super::metadata::FirstStart;
 use crate::clock::Timestamp;
 use crate::kafka::record::TopicPartition;
+use crate::metrics::KafkaMetrics;
 use crate::offset_tracker::{CommitMetadata, FinishedSet};
 
 /// How long one question to the cluster may take; the caller asks again.
@@ -264,4 +265,32 @@ fn decide_first_start(
         }
     }
     Ok(())
+}
+
+/// The first and the last stable offset of a partition.
+pub(super) fn log_range(lookups: &Lookups, at: &TopicPartition) -> KafkaResult<(i64, i64)> {
+    let partitions = std::slice::from_ref(at);
+    let first = lookups.resolve(partitions, Offset::Beginning, QUESTION_TIMEOUT)?;
+    let end = lookups.resolve(partitions, Offset::End, QUESTION_TIMEOUT)?;
+    let first = first.first().copied().flatten().unwrap_or(0);
+    Ok((first, end.first().copied().flatten().unwrap_or(first)))
+}
+
+/// Says loudly where a committed offset is not on its log.
+pub(super) fn report_out_of_range(role: &str, metrics: &KafkaMetrics, starts: &[Start]) {
+    for start in starts {
+        let Some(range) = start.out_of_range else {
+            continue;
+        };
+        metrics.out_of_range(&start.at.topic);
+        tracing::error!(
+            role,
+            topic = &*start.at.topic,
+            partition = start.at.partition,
+            committed = range.committed,
+            log_start = range.log_start,
+            log_end = range.log_end,
+            "the committed offset is not on the log (retention passed over it, or the topic was made anew): going on from the log's start"
+        );
+    }
 }
