@@ -4,7 +4,7 @@
 //! another setting, by the setting's name and the layer it stands in. What is loaded can be used
 //! without further checks.
 
-pub mod duration;
+mod duration;
 pub mod show;
 
 mod byte_size;

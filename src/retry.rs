@@ -5,5 +5,5 @@ mod tier;
 
 pub use policy::{Policy, PolicyError};
 pub use tier::{
-    Hop, Ladder, LadderError, MAX_DELAY, MAX_TIERS, MIN_DELAY, SLACK, Tier, due, released_at,
+    Hop, Ladder, LadderError, MAX_DELAY, MAX_TIERS, MIN_DELAY, SLACK, Tier, released_at,
 };

@@ -13,13 +13,13 @@ pub mod fan_out;
 pub mod filter;
 pub mod matcher;
 pub mod payload;
+pub mod routing;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
@@ -32,11 +32,9 @@ use crate::kafka::record::{Incoming, Outgoing, TopicPartition};
 use crate::kafka::subscription_reader::SubscriptionReader;
 use crate::metrics::{KafkaMetrics, RouterMetrics};
 use crate::offset_tracker::FinishedSet;
-use crate::record::json_text::Document;
-use crate::record::{Event, Headers, Reject};
 use crate::telemetry::{Component, State};
 use crate::topic::Topics;
-use fan_out::{FanOut, fan_out};
+use routing::{Destinations, route};
 
 /// The longest pause of the loop; also how soon a lost wake-up is made up for.
 const SWEEP: Duration = Duration::from_millis(100);
@@ -47,16 +45,10 @@ const IDLE_COMMIT: Duration = Duration::from_secs(1);
 /// How long a revocation waits for the transaction under way.
 const HAND_BACK: Duration = Duration::from_secs(2);
 
-/// Where the router writes, and its bounds.
+/// Where the router reads and writes, and its bounds.
 pub struct Settings {
-    /// Full name of tier 0.
-    pub deliveries: Arc<str>,
-    /// Full name of the topic for what cannot be processed.
-    pub rejects: Arc<str>,
-    /// The longest body that a task may have, in bytes.
-    pub longest_body: usize,
-    /// The longest value that a reject keeps, in bytes.
-    pub longest_reject: usize,
+    /// Where it writes.
+    pub to: Destinations,
     /// How many events go into one transaction at most.
     pub batch_records: usize,
     /// Which topics hold events, and how soon new ones are found.
@@ -83,8 +75,8 @@ pub struct Router {
     pending_bytes: usize,
     next_input: usize,
     last_commit: Instant,
-    /// What the group is subscribed to.
-    subscribed: Vec<String>,
+    /// What the group is subscribed to; none before the first look.
+    subscribed: Option<Vec<String>>,
     last_look: Option<Instant>,
 }
 
@@ -121,7 +113,7 @@ impl Router {
             pending_bytes: 0,
             next_input: 0,
             last_commit: Instant::now(),
-            subscribed: Vec::new(),
+            subscribed: None,
             last_look: None,
         }
     }
@@ -161,40 +153,43 @@ impl Router {
             .topics
             .iter()
             .any(|topic| matches!(topic, EventTopic::Pattern(_)));
+        let may_change = has_patterns || self.subscribed.is_none();
         let is_due = self
             .last_look
-            .is_none_or(|last| has_patterns && last.elapsed() >= events.refresh);
+            .is_none_or(|last| may_change && last.elapsed() >= events.refresh);
         if !is_due {
             return Ok(());
         }
         self.last_look = Some(Instant::now());
-        let mut wanted: Vec<String> = events
-            .topics
-            .iter()
-            .filter_map(|topic| match topic {
-                EventTopic::Name(name) => Some(name.clone()),
-                EventTopic::Pattern(_) => None,
-            })
-            .collect();
-        if has_patterns {
-            match self.member.topic_names() {
-                Ok(present) => wanted.extend(present.into_iter().filter(|name| {
-                    !self.settings.topics.is_own(name)
-                        && events.topics.iter().any(|topic| topic.matches(name))
-                })),
-                Err(error) => {
-                    tracing::warn!(%error, "topics of events cannot be listed");
-                    return Ok(());
-                }
+        let present = match self.member.topic_names() {
+            Ok(present) => present,
+            Err(error) => {
+                tracing::warn!(%error, "topics of events cannot be listed");
+                return Ok(());
             }
+        };
+        if self.subscribed.is_none() {
+            self.member.began_with(present.iter().cloned().collect());
         }
+        let is_meant = |name: &String| {
+            !self.settings.topics.is_own(name)
+                && events.topics.iter().any(|topic| topic.matches(name))
+        };
+        let named = events.topics.iter().filter_map(|topic| match topic {
+            EventTopic::Name(name) => Some(name.clone()),
+            EventTopic::Pattern(_) => None,
+        });
+        let mut wanted: Vec<String> = named.chain(present.into_iter().filter(is_meant)).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        if wanted != self.subscribed && !wanted.is_empty() {
+        if self.subscribed.as_ref() != Some(&wanted) {
             tracing::info!(topics = ?wanted, "events are read from these topics");
-            self.member
-                .subscribe(&wanted.iter().map(String::as_str).collect::<Vec<_>>())?;
-            self.subscribed = wanted;
+            // librdkafka joins no group for nothing.
+            if !wanted.is_empty() {
+                self.member
+                    .subscribe(&wanted.iter().map(String::as_str).collect::<Vec<_>>())?;
+            }
+            self.subscribed = Some(wanted);
         }
         Ok(())
     }
@@ -315,9 +310,17 @@ impl Router {
             {
                 self.pending_bytes = self.pending_bytes.saturating_sub(record.size());
                 self.inputs[input].position = record.at.offset + 1;
-                let before = records.len();
-                self.route_one(&record, &mut records);
-                bytes += records[before..].iter().map(size).sum::<usize>();
+                let routed = {
+                    let table = self.subscriptions.table();
+                    route(&record, &table, &self.settings.to, Timestamp::now())
+                };
+                let result = routed.result.as_str();
+                self.metrics.event(&record.at.topic, result, routed.tasks);
+                for reason in routed.rejects {
+                    self.kafka_metrics.rejected(reason);
+                }
+                bytes += routed.records.iter().map(Outgoing::size).sum::<usize>();
+                records.extend(routed.records);
             }
         }
         if records.is_empty() && self.last_commit.elapsed() < IDLE_COMMIT {
@@ -367,106 +370,4 @@ impl Router {
         }
         Ok(false)
     }
-
-    fn route_one(&self, record: &Incoming, records: &mut Vec<Outgoing>) {
-        let topic = &record.at.topic;
-        let Some(value) = &record.value else {
-            self.metrics.event(topic, "skipped", 0);
-            return;
-        };
-        let seen = record.timestamp.unwrap_or_else(Timestamp::now);
-        let parsed = Event::parse(value, &record.at, seen)
-            .map_err(|error| (error.reason(), error.to_string()))
-            .and_then(|event| match Document::parse(value) {
-                Ok(document) => Ok((event, document)),
-                Err(error) => Err(("not_json", error.to_string())),
-            });
-        let (event, document) = match parsed {
-            Ok(parsed) => parsed,
-            Err((reason, message)) => {
-                tracing::debug!(at = %record.at, reason, message, "event rejected");
-                self.metrics.event(topic, "rejected", 0);
-                self.reject(record, reason, &message, records);
-                return;
-            }
-        };
-        let made = {
-            let table = self.subscriptions.table();
-            let candidates = table.matching(event.tenant(), event.event_type());
-            fan_out(
-                &event,
-                &document,
-                &record.at,
-                seen,
-                &passed_on(&record.headers),
-                candidates,
-                self.settings.longest_body,
-            )
-        };
-        let FanOut { tasks, too_large } = made;
-        let result = match (tasks.is_empty(), too_large.is_empty()) {
-            (false, _) => "matched",
-            (true, true) => "unmatched",
-            (true, false) => "rejected",
-        };
-        self.metrics.event(topic, result, tasks.len());
-        for refused in too_large {
-            let message = format!(
-                "the body for {} has {} bytes, at most {} fit",
-                refused.subscription, refused.bytes, self.settings.longest_body
-            );
-            self.reject(record, "too_large", &message, records);
-        }
-        for task in tasks {
-            records.push(Outgoing {
-                topic: Arc::clone(&self.settings.deliveries),
-                partition: None,
-                key: Some(Bytes::from(task.subscription.to_string())),
-                value: Some(task.body),
-                headers: task.headers.encode(),
-                cause: record.at.clone(),
-            });
-        }
-    }
-
-    fn reject(
-        &self,
-        record: &Incoming,
-        reason: &'static str,
-        message: &str,
-        records: &mut Vec<Outgoing>,
-    ) {
-        self.kafka_metrics.rejected(reason);
-        let rejected = Reject {
-            reason,
-            error: message,
-            source: &record.at,
-            value: record.value.as_deref(),
-            headers: &record.headers,
-            rejected_at: Timestamp::now(),
-        };
-        records.push(Outgoing {
-            topic: Arc::clone(&self.settings.rejects),
-            partition: None,
-            key: record.key.clone(),
-            value: rejected.value(self.settings.longest_reject),
-            headers: rejected.headers(),
-            cause: record.at.clone(),
-        });
-    }
-}
-
-/// The event's trace context travels with its tasks; nothing else of its headers does.
-fn passed_on(headers: &Headers) -> Headers {
-    const TRACEPARENT: &str = "traceparent";
-    let mut passed = Headers::new();
-    // W3C Trace Context: 55 characters in version 00; longer ones are not ours to carry.
-    if let Some(value) = headers.get(TRACEPARENT).filter(|value| value.len() <= 256) {
-        passed.push(TRACEPARENT, Some(Bytes::copy_from_slice(value)));
-    }
-    passed
-}
-
-fn size(record: &Outgoing) -> usize {
-    record.value.as_ref().map_or(0, Bytes::len) + record.headers.size()
 }

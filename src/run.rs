@@ -26,6 +26,7 @@ use crate::metrics::{self, DispatcherMetrics, KafkaMetrics, RoleKafkaMetrics, Ro
 use crate::record::Reject;
 use crate::retry::{Ladder, LadderError, Policy, PolicyError};
 use crate::role::Role;
+use crate::router::routing::Destinations;
 use crate::router::{self, Router};
 use crate::secret_store::SecretStore;
 use crate::shutdown;
@@ -314,10 +315,12 @@ impl Process<'_> {
     fn start_router(&self) -> Result<JoinHandle<Result<(), MemberError>>, RunError> {
         let role = Role::Router;
         let settings = router::Settings {
-            deliveries: self.config.topics.name(Topic::Deliveries).into(),
-            rejects: self.config.topics.name(Topic::Rejects).into(),
-            longest_body: self.facts.max_message_bytes.saturating_sub(HEADER_ROOM),
-            longest_reject: LONGEST_REJECT.min(self.facts.max_message_bytes / 2),
+            to: Destinations {
+                deliveries: self.config.topics.name(Topic::Deliveries).into(),
+                rejects: self.config.topics.name(Topic::Rejects).into(),
+                longest_body: self.facts.max_message_bytes.saturating_sub(HEADER_ROOM),
+                longest_reject: LONGEST_REJECT.min(self.facts.max_message_bytes / 2),
+            },
             batch_records: self.config.router.batch_records,
             batch_bytes: self.config.router.batch_bytes.as_len(),
             events: self.config.events.clone(),

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::config::duration::{canonical, parse};
+use crate::duration_text::{canonical, parse};
 
 const DAY: Duration = Duration::from_hours(24);
 

@@ -3,11 +3,11 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use super::duration::canonical;
 use super::error::{ConfigError, Origin};
 use super::events::EventTopic;
 use super::layer::Layer;
 use super::{Config, HttpSettings, KafkaSettings, RetrySettings, TopicCreation, Written};
+use crate::duration_text::canonical;
 use crate::topic::{self, Topics};
 
 /// librdkafka wants `session.timeout.ms` ≤ `max.poll.interval.ms`, which we fix at this.

@@ -24,7 +24,7 @@ pub struct Parts<'a> {
     pub method: &'a Method,
     /// What `body` is.
     pub content_type: &'a str,
-    /// The headers of the subscription; reserved ones among them are left out.
+    /// The headers of the subscription, which holds no reserved ones.
     pub headers: &'a HeaderMap,
     /// Who sends.
     pub user_agent: &'a str,
@@ -85,12 +85,7 @@ pub fn of(
 /// # Errors
 /// [`InvalidHeader`] when a value holds control characters or others that no header may have.
 pub fn build(parts: Parts<'_>) -> Result<Request, InvalidHeader> {
-    let mut headers = HeaderMap::with_capacity(parts.headers.len() + 5);
-    for (name, value) in parts.headers {
-        if !is_reserved(name) {
-            headers.append(name, value.clone());
-        }
-    }
+    let mut headers = parts.headers.clone();
     let mut insert = |header: HeaderName, value: &str| match HeaderValue::from_str(value) {
         Ok(value) => {
             headers.insert(header, value);
@@ -99,11 +94,17 @@ pub fn build(parts: Parts<'_>) -> Result<Request, InvalidHeader> {
         Err(_) => Err(InvalidHeader { header }),
     };
     insert(CONTENT_TYPE, parts.content_type)?;
-    insert(USER_AGENT, parts.user_agent)?;
     insert(WEBHOOK_ID, parts.delivery_id)?;
     insert(WEBHOOK_TIMESTAMP, &parts.timestamp.to_string())?;
     if !parts.signature.is_empty() {
         insert(WEBHOOK_SIGNATURE, parts.signature)?;
+    }
+    if !headers.contains_key(USER_AGENT) {
+        let agent = HeaderValue::from_str(parts.user_agent);
+        headers.insert(
+            USER_AGENT,
+            agent.map_err(|_| InvalidHeader { header: USER_AGENT })?,
+        );
     }
     Ok(Request {
         method: parts.method.clone(),
@@ -112,29 +113,6 @@ pub fn build(parts: Parts<'_>) -> Result<Request, InvalidHeader> {
         body: parts.body.clone(),
         timeout: parts.timeout,
     })
-}
-
-/// Whether a subscription may not set this header: those that carry the signature, those that
-/// describe the body and the sender, and those that the connection decides (RFC 9110, 7.6.1), by
-/// which a request could be smuggled into another.
-pub fn is_reserved(name: &HeaderName) -> bool {
-    const RESERVED: [&str; 14] = [
-        "accept-encoding", // what we can decompress, and so can bound
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "user-agent",
-    ];
-    name.as_str().starts_with("webhook-") || RESERVED.contains(&name.as_str())
 }
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -203,44 +181,28 @@ mod tests {
     fn without_a_signature_there_is_no_such_header() {
         let request = build_with(&[], |parts| parts.signature = "").unwrap();
         assert!(!request.headers.contains_key("webhook-signature"));
-        let custom = [("webhook-signature", "v1,forged")];
-        let request = build_with(&custom, |parts| parts.signature = "").unwrap();
-        assert!(!request.headers.contains_key("webhook-signature"));
     }
 
     #[test]
-    fn reserved_headers_stay_ours_and_others_pass() {
-        let reserved = [
-            "accept-encoding",
-            "connection",
-            "content-encoding",
-            "content-length",
+    fn what_the_request_sets_wins_and_others_pass() {
+        let ours = [
             "content-type",
-            "expect",
-            "host",
-            "keep-alive",
-            "proxy-connection",
-            "te",
-            "trailer",
-            "transfer-encoding",
-            "upgrade",
-            "user-agent",
             "webhook-id",
             "webhook-timestamp",
             "webhook-signature",
-            "webhook-anything",
         ];
-        for name in reserved {
+        for name in ours {
             let request = build_with(&[(name, "x")], |_| ()).unwrap();
             assert_eq!(shown(&request), OURS, "{name}");
         }
         let custom = [
             ("x-team", "billing"),
             ("x-team", "ops"),
-            ("authorization", "Bearer x"),
+            ("user-agent", "own/1"),
         ];
         let request = build_with(&custom, |_| ()).unwrap();
-        assert_eq!(request.headers.len(), 8);
+        assert_eq!(request.headers.len(), 7);
+        assert_eq!(request.headers["user-agent"], "own/1");
         let teams: Vec<_> = request.headers.get_all("x-team").iter().collect();
         assert_eq!(teams, ["billing", "ops"]);
     }

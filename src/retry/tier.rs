@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::duration_text;
 
 /// How much longer than the remaining wait a tier's delay may be and still be taken: the price of a
 /// hop's commit, which would otherwise turn every whole multiple (10 s on a tier of 5 s) into one
@@ -105,7 +106,7 @@ impl Ladder {
             if delay.subsec_nanos() % 1_000_000 != 0 {
                 return Err(LadderError::NotWholeMillis(delay));
             }
-            let name = canonical_name(delay);
+            let name = duration_text::canonical(delay);
             if delay < MIN_DELAY {
                 return Err(LadderError::TooShort(name));
             }
@@ -172,27 +173,6 @@ pub fn released_at(append: Timestamp, delay: Duration) -> Timestamp {
     append.after(delay)
 }
 
-/// The earliest attempt of a task on a tier: not before its own time, nor before the tier releases
-/// it. With a `not_before` beyond the release this is *not* when the record may be taken, see
-/// [`released_at`]: a queue held until then would delay all the shorter waits behind it.
-pub fn due(append: Timestamp, not_before: Option<Timestamp>, delay: Duration) -> Timestamp {
-    let released = released_at(append, delay);
-    not_before.map_or(released, |at| at.max(released))
-}
-
-/// The delay as a number of the largest unit of h, m, s, ms that divides it.
-fn canonical_name(delay: Duration) -> String {
-    const UNITS: [(u128, &str); 3] = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-    let millis = delay.as_millis();
-    UNITS
-        .iter()
-        .find(|(size, _)| millis > 0 && millis.is_multiple_of(*size))
-        .map_or_else(
-            || format!("{millis}ms"),
-            |(size, unit)| format!("{}{unit}", millis / size),
-        )
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::collection::{btree_set, vec};
@@ -238,7 +218,7 @@ mod tests {
         );
         assert!(Ladder::try_new((1..=16).map(|n| n * second)).is_ok());
         check(vec![second, MS(99)], LadderError::TooShort("99ms".into()));
-        check(vec![second, MS(0)], LadderError::TooShort("0ms".into()));
+        check(vec![second, MS(0)], LadderError::TooShort("0s".into()));
         check(
             vec![60 * second, second, MS(60_000)],
             LadderError::Duplicate("1m".into()),
@@ -283,19 +263,6 @@ mod tests {
     fn a_rest_below_the_slack_takes_a_tier_that_is_no_longer_than_the_slack() {
         let ladder = ladder(&[100]);
         assert_eq!(ladder.next_hop(MS(1)), Hop::Tier(ladder.smallest()));
-    }
-
-    #[test]
-    fn due_is_the_later_of_the_tasks_time_and_the_tiers() {
-        fn check(append: i64, not_before: Option<i64>, expected: i64) {
-            let not_before = not_before.map(Timestamp::from_millis);
-            let due = due(Timestamp::from_millis(append), not_before, MS(5_000));
-            assert_eq!(due.as_millis(), expected);
-        }
-        check(1_000, None, 6_000);
-        check(1_000, Some(5_999), 6_000);
-        check(1_000, Some(6_001), 6_001);
-        check(i64::MAX - 1, Some(0), i64::MAX);
     }
 
     #[test]

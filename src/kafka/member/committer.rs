@@ -22,11 +22,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::ConsumerGroupMetadata;
 
 use super::group::Lookups;
-use super::metadata::{Progress, Stamp};
 use super::producer::{TransactionalProducer, Trouble};
+use super::transaction::Transaction;
 use crate::kafka::record::Outgoing;
 use crate::metrics::RoleKafkaMetrics;
 use crate::wake::Waker;
@@ -34,15 +33,6 @@ use crate::wake::Waker;
 /// How long to wait after the first failure; doubled with each further one up to the last.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
-
-/// All that one transaction makes durable.
-pub(super) struct Transaction {
-    pub epoch: u64,
-    pub group: Arc<ConsumerGroupMetadata>,
-    pub records: Vec<Outgoing>,
-    pub progress: Vec<Progress>,
-    pub stamp: Stamp,
-}
 
 /// How a transaction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, Pur
 use rdkafka::util::Timeout;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::committer::Transaction;
+use super::transaction::Transaction;
 use crate::kafka::client_log::ClientLog;
 use crate::kafka::record::Outgoing;
 

@@ -5,8 +5,10 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use super::error::SubscriptionError;
 use super::field::Field;
 
-/// Names that the request itself sets, or that would change how it is framed or read.
-const RESERVED: [&str; 12] = [
+/// Names that the request itself sets, that would change how it is framed or read (RFC 9110, 7.6.1), or
+/// that say what we can decompress, and so can bound.
+const RESERVED: [&str; 13] = [
+    "accept-encoding",
     "connection",
     "content-encoding",
     "content-length",

@@ -1,0 +1,276 @@
+//! What one record of an events topic becomes: tasks, rejects, or nothing.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::fan_out::fan_out;
+use crate::clock::Timestamp;
+use crate::kafka::record::{Incoming, Outgoing};
+use crate::record::json_text::Document;
+use crate::record::{Event, Headers, Reject};
+use crate::subscription_table::SubscriptionTable;
+
+/// Where the router writes, and how much fits.
+#[derive(Clone, Debug)]
+pub struct Destinations {
+    /// Full name of tier 0.
+    pub deliveries: Arc<str>,
+    /// Full name of the topic for what cannot be processed.
+    pub rejects: Arc<str>,
+    /// The longest body that a task may have, in bytes.
+    pub longest_body: usize,
+    /// The longest value that a reject keeps, in bytes.
+    pub longest_reject: usize,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Result {
+    /// At least one task.
+    Matched,
+    /// Nobody asked for it.
+    Unmatched,
+    /// It has no value.
+    Skipped,
+    /// It is no event, or none of its tasks can be written.
+    Rejected,
+}
+
+impl Result {
+    /// The name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Matched => "matched",
+            Self::Unmatched => "unmatched",
+            Self::Skipped => "skipped",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// A record that was routed.
+#[derive(Clone, Debug)]
+pub struct Routed {
+    /// What became of it.
+    pub result: Result,
+    /// Tasks and rejects to be written.
+    pub records: Vec<Outgoing>,
+    /// How many of them are tasks.
+    pub tasks: usize,
+    /// The reason of each reject, a short name from a fixed set.
+    pub rejects: Vec<&'static str>,
+}
+
+/// Routes one record with the table as it is.
+pub fn route(
+    record: &Incoming,
+    table: &SubscriptionTable,
+    to: &Destinations,
+    now: Timestamp,
+) -> Routed {
+    let mut routed = Routed {
+        result: Result::Skipped,
+        records: Vec::new(),
+        tasks: 0,
+        rejects: Vec::new(),
+    };
+    let Some(value) = &record.value else {
+        return routed;
+    };
+    let seen = record.timestamp.unwrap_or(now);
+    let parsed = Event::parse(value, &record.at, seen)
+        .map_err(|error| (error.reason(), error.to_string()))
+        .and_then(|event| {
+            let document =
+                Document::parse(value).map_err(|error| ("not_json", error.to_string()))?;
+            Ok((event, document))
+        });
+    let (event, document) = match parsed {
+        Ok(parsed) => parsed,
+        Err((reason, message)) => {
+            tracing::debug!(at = %record.at, reason, message, "event rejected");
+            routed.result = Result::Rejected;
+            routed.reject(record, reason, &message, to, now);
+            return routed;
+        }
+    };
+    let candidates = table.matching(event.tenant(), event.event_type());
+    let travels = traceparent(&record.headers);
+    let made = fan_out(
+        &event,
+        &document,
+        &record.at,
+        seen,
+        &travels,
+        candidates,
+        to.longest_body,
+    );
+    routed.tasks = made.tasks.len();
+    routed.result = match (made.tasks.is_empty(), made.too_large.is_empty()) {
+        (false, _) => Result::Matched,
+        (true, true) => Result::Unmatched,
+        (true, false) => Result::Rejected,
+    };
+    for refused in made.too_large {
+        let message = format!(
+            "the body for {} has {} bytes, at most {} fit",
+            refused.subscription, refused.bytes, to.longest_body
+        );
+        routed.reject(record, "too_large", &message, to, now);
+    }
+    for task in made.tasks {
+        routed.records.push(Outgoing {
+            topic: Arc::clone(&to.deliveries),
+            partition: None,
+            key: Some(Bytes::from(task.subscription.to_string())),
+            value: Some(task.body),
+            headers: task.headers.encode(),
+            cause: record.at.clone(),
+        });
+    }
+    routed
+}
+
+impl Routed {
+    fn reject(
+        &mut self,
+        record: &Incoming,
+        reason: &'static str,
+        message: &str,
+        to: &Destinations,
+        now: Timestamp,
+    ) {
+        let reject = Reject {
+            reason,
+            error: message,
+            source: &record.at,
+            value: record.value.as_deref(),
+            headers: &record.headers,
+            rejected_at: now,
+        };
+        self.rejects.push(reason);
+        self.records.push(Outgoing {
+            topic: Arc::clone(&to.rejects),
+            partition: None,
+            key: record.key.clone(),
+            value: reject.value(to.longest_reject),
+            headers: reject.headers(),
+            cause: record.at.clone(),
+        });
+    }
+}
+
+/// The event's trace context travels with its tasks; nothing else of its headers does.
+fn traceparent(headers: &Headers) -> Headers {
+    const NAME: &str = "traceparent";
+    let mut travels = Headers::new();
+    // W3C Trace Context: 55 characters in version 00; much longer ones are not ours to carry.
+    if let Some(value) = headers.get(NAME).filter(|value| value.len() <= 256) {
+        travels.push(NAME, Some(Bytes::copy_from_slice(value)));
+    }
+    travels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::subscription::Rules;
+
+    fn to() -> Destinations {
+        Destinations {
+            deliveries: "deliveries".into(),
+            rejects: "rejects".into(),
+            longest_body: 200,
+            longest_reject: 16,
+        }
+    }
+
+    fn record(value: Option<&str>) -> Incoming {
+        let mut headers = Headers::new();
+        headers.push("traceparent", Some(Bytes::from_static(b"00-1-2-01")));
+        headers.push("own", Some(Bytes::from_static(b"1")));
+        Incoming {
+            at: "events/3/14".parse().unwrap(),
+            timestamp: Some(Timestamp::from_millis(5)),
+            key: Some(Bytes::from_static(b"k")),
+            value: value.map(|value| Bytes::copy_from_slice(value.as_bytes())),
+            headers,
+        }
+    }
+
+    fn routed(value: Option<&str>) -> Routed {
+        let mut table = SubscriptionTable::new(Rules::default());
+        for (key, events, more) in [
+            ("acme/all", "*", ""),
+            ("acme/small", "order.*", r#","fields":["data.id"]"#),
+            ("acme/off", "*", r#","state":"disabled""#),
+            ("acme/paused", "order.paid", r#","state":"paused""#),
+            ("other/all", "*", ""),
+        ] {
+            let value = format!(
+                r#"{{"url":"https://e.com/","signatures":[],"events":["{events}"]{more}}}"#
+            );
+            table.apply(Some(key.as_bytes()), Some(value.as_bytes()), 0);
+        }
+        assert_eq!(table.counts().invalid, 0);
+        route(&record(value), &table, &to(), Timestamp::from_millis(9))
+    }
+
+    #[test]
+    fn a_record_becomes_tasks_rejects_or_nothing() {
+        fn check(value: Option<&str>, result: Result, keys: &[&str], rejects: &[&str]) {
+            let routed = routed(value);
+            assert_eq!(routed.result, result, "{value:?}");
+            let tasks = routed
+                .records
+                .iter()
+                .filter(|record| &*record.topic == "deliveries");
+            let tasks: Vec<_> = tasks.map(|task| task.key.clone().unwrap()).collect();
+            assert_eq!(tasks, keys, "{value:?}");
+            assert_eq!(routed.tasks, keys.len());
+            assert_eq!(routed.rejects, rejects, "{value:?}");
+            assert_eq!(routed.records.len(), keys.len() + rejects.len());
+        }
+        let event = |kind: &str, data: &str| {
+            Some(format!(
+                r#"{{"tenant":"acme","type":"{kind}","data":{data}}}"#
+            ))
+        };
+        check(None, Result::Skipped, &[], &[]);
+        check(Some("{"), Result::Rejected, &[], &["not_json"]);
+        check(Some(r#"{"data":1}"#), Result::Rejected, &[], &["no_type"]);
+        check(
+            Some(r#"{"type":"a","data":1}"#),
+            Result::Unmatched,
+            &[],
+            &[],
+        );
+        let paid = event("order.paid", r#"{"id":1}"#);
+        let all = ["acme/all", "acme/small", "acme/paused"];
+        check(paid.as_deref(), Result::Matched, &all, &[]);
+        // Too large for one is not too large for another.
+        let long = event(
+            "order.made",
+            &format!(r#"{{"id":1,"x":"{}"}}"#, "x".repeat(200)),
+        );
+        check(
+            long.as_deref(),
+            Result::Matched,
+            &["acme/small"],
+            &["too_large"],
+        );
+        let none = event("user.made", &format!(r#""{}""#, "x".repeat(200)));
+        check(none.as_deref(), Result::Rejected, &[], &["too_large"]);
+    }
+
+    #[test]
+    fn only_the_trace_travels_on_and_a_reject_keeps_the_start() {
+        let task = &routed(Some(r#"{"tenant":"other","type":"a","data":1}"#)).records[0];
+        assert!(task.headers.get("traceparent").is_some() && task.headers.get("own").is_none());
+        let reject = &routed(Some(r#"{"type":"a","tenant":"not a tenant","data":1}"#)).records[0];
+        assert_eq!(reject.value.as_deref(), Some(&br#"{"type":"a","ten"#[..]));
+        assert_eq!(reject.key.as_deref(), Some(&b"k"[..]));
+        assert_eq!(reject.headers.get("own"), Some(&b"1"[..]));
+    }
+}
