@@ -72,7 +72,7 @@ async fn what_is_put_and_produced_by_command_is_delivered(bed: Bed) -> Outcome {
     let produce = ["events", "produce", "--topic", &topic];
     let ran = scene.installation.command_fed(&produce, event).await?;
     check(&ran, 0, &[]);
-    assert_eq!(ran.stdout, "1 events acknowledged\n");
+    assert_eq!(ran.stdout, "events acknowledged: 1\n");
     let requests = scene.receiver.wait_for_count("/hook", 1, SOON).await?;
     verify(&requests[0], text(&receipt["secret"])?)
 }

@@ -81,7 +81,7 @@ async fn events_are_acknowledged_as_they_were_written(bed: Bed) -> Outcome {
     let produce = ["events", "produce", "--topic", &topic, name, "--key", "k"];
     let ran = installation.command(&produce).await?;
     check(&ran, 0, &[]);
-    assert_eq!(ran.stdout, format!("{EVENTS} events acknowledged\n"));
+    assert_eq!(ran.stdout, format!("events acknowledged: {EVENTS}\n"));
     assert_eq!(ran.stderr, "");
     let records = installation.kafka().read_topic(&topic).await?;
     let read: Vec<_> = records
