@@ -252,11 +252,6 @@ impl Member {
         !self.committer.is_busy() && self.epoch.as_ref().is_some_and(|epoch| epoch.confirmed)
     }
 
-    /// Whether there is an assignment, maybe an empty one.
-    pub fn is_assigned(&self) -> bool {
-        self.epoch.is_some()
-    }
-
     /// Starts a transaction: all records and all progress, or nothing. It is carried through until
     /// it is committed or the epoch ends; [`Event::Committed`] tells. Only when
     /// [`Self::can_commit`]; `progress` must not be empty.
@@ -350,11 +345,8 @@ impl Member {
     ) -> Result<Option<Event>, MemberError> {
         // Captured first: if this membership ends meanwhile, what is captured is already stale and
         // the broker refuses it.
-        let Some(group_metadata) = self.group.group_metadata() else {
-            return Err(MemberError::Fatal(
-                "the consumer has no group metadata".into(),
-            ));
-        };
+        let none = || MemberError::Fatal("the consumer has no group metadata".into());
+        let group_metadata = self.group.group_metadata().ok_or_else(none)?;
         self.confirmation.begin_epoch();
         let lookups = self.group.lookups();
         let starts = loop {
