@@ -24,7 +24,6 @@ use crate::kafka::topic_admin::{TopicAdmin, TopicAdminError};
 use crate::kafka::topic_rules::{ClusterFacts, Severity};
 use crate::metrics::{self, DispatcherMetrics, KafkaMetrics, RoleKafkaMetrics, RouterMetrics};
 use crate::record::Reject;
-use crate::record::subscription::Rules;
 use crate::retry::{Ladder, LadderError, Policy, PolicyError};
 use crate::role::Role;
 use crate::router::routing::Destinations;
@@ -32,7 +31,7 @@ use crate::router::{self, Router};
 use crate::secret_store::SecretStore;
 use crate::shutdown;
 use crate::subscription_table::SubscriptionTable;
-use crate::telemetry::{Health, ServerError, TelemetryServer};
+use crate::telemetry::{Component, Health, ServerError, TelemetryServer};
 use crate::topic::Topic;
 
 /// Room for the headers that a task gains on its way, below the topics' `max.message.bytes`.
@@ -154,11 +153,7 @@ fn start(config: &Config, roles: &[Role], runtime: &Runtime) -> Result<(), RunEr
     let subscriptions = Arc::new(SubscriptionReader::start(
         &client_config::table_reader(config),
         config.topics.name(Topic::Subscriptions).into(),
-        SubscriptionTable::new(Rules {
-            default_timeout: config.http.timeout,
-            max_timeout: config.http.max_timeout,
-            ..Rules::default()
-        }),
+        SubscriptionTable::new(config.subscription_rules()),
         kafka_metrics.subscriptions.clone(),
         table_health,
     )?);
@@ -337,10 +332,7 @@ impl Process<'_> {
         let member = self.member_settings(role);
         let subscriptions = Arc::clone(self.subscriptions);
         self.spawn(role, move |shutdown| {
-            let member = Member::join(member, || {
-                health.beat(Instant::now());
-                !shutdown.is_cancelled()
-            })?;
+            let member = Member::join(member, may_go_on(&health, shutdown))?;
             Router::new(
                 member,
                 subscriptions,
@@ -385,10 +377,7 @@ impl Process<'_> {
         let member = self.member_settings(role);
         let runtime = runtime.handle().clone();
         self.spawn(role, move |shutdown| {
-            let member = Member::join(member, || {
-                parts.health.beat(Instant::now());
-                !shutdown.is_cancelled()
-            })?;
+            let member = Member::join(member, may_go_on(&parts.health, shutdown))?;
             let topics: Vec<&str> = parts.settings.delays.keys().map(|topic| &**topic).collect();
             member.subscribe(&topics)?;
             let flights = Flights::new(
@@ -444,6 +433,16 @@ impl Process<'_> {
             drain: config.shutdown.timeout,
             user_agent,
         })
+    }
+}
+
+/// What a member asks while it waits for the cluster: it shows that it is alive, and hears whether
+/// to go on.
+fn may_go_on(health: &Component, shutdown: &CancellationToken) -> impl FnMut() -> bool + 'static {
+    let (health, shutdown) = (health.clone(), shutdown.clone());
+    move || {
+        health.beat(Instant::now());
+        !shutdown.is_cancelled()
     }
 }
 

@@ -129,7 +129,25 @@ impl Kafka {
         for result in results {
             result.map_err(|(name, code)| anyhow::anyhow!("topic {name}: {code}"))?;
         }
-        Ok(())
+        self.wait_for_topic_to_be_known(name).await
+    }
+
+    /// The controller has made a topic before the brokers hear of it.
+    async fn wait_for_topic_to_be_known(&self, name: &str) -> anyhow::Result<()> {
+        let consumer: Arc<BaseConsumer> = Arc::new(self.client_config().create()?);
+        let known = async {
+            let mut tick = tokio::time::interval(Duration::from_millis(20));
+            loop {
+                tick.tick().await;
+                let (consumer, name) = (Arc::clone(&consumer), name.to_owned());
+                if blocking(move || partitions(&consumer, &name)).await.is_ok() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(ANSWER, known)
+            .await
+            .with_context(|| format!("no broker knows topic {name}"))
     }
 
     /// Removes a topic and waits until it is gone.
