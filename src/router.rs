@@ -38,6 +38,9 @@ use routing::{Destinations, route};
 
 /// The longest pause of the loop; also how soon a lost wake-up is made up for.
 const SWEEP: Duration = Duration::from_millis(100);
+/// How long the end of the subscriptions topic is waited for before it is asked for again: the topic
+/// may have been made anew since, and never get there.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How many records one partition may give in its turn.
 const TURN: usize = 256;
 /// How long offsets that moved without an output may stay uncommitted.
@@ -350,18 +353,19 @@ impl Router {
     /// everything pending was read: a subscription acknowledged before an event was produced applies
     /// to it. False: the assignment has changed meanwhile, or the process shuts down.
     fn table_has_passed_now(&mut self, shutdown: &CancellationToken) -> Result<bool, MemberError> {
-        let mut end = None;
+        let mut end: Option<(i64, Instant)> = None;
         while !shutdown.is_cancelled() && !self.pending.is_empty() {
             match end {
-                Some(end) if self.subscriptions.position() >= end => return Ok(true),
-                Some(_) => thread::park_timeout(SWEEP),
-                None => match self.subscriptions.ask_end(Duration::from_secs(1)) {
+                Some((end, _)) if self.subscriptions.position() >= end => return Ok(true),
+                Some((_, asked)) if asked.elapsed() < ASK_AGAIN => thread::park_timeout(SWEEP),
+                Some(_) | None => match self.subscriptions.ask_end(Duration::from_secs(1)) {
                     Ok(asked) => {
-                        end = Some(asked);
+                        end = Some((asked, Instant::now()));
                         continue;
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "the end of the subscriptions topic is not known, events wait")
+                        tracing::warn!(%error, "the end of the subscriptions topic is not known, events wait");
+                        thread::park_timeout(SWEEP);
                     }
                 },
             }
