@@ -477,16 +477,14 @@ impl Dispatcher {
     }
 
     fn pause(&mut self) {
-        if !self.is_memory_full() && self.lanes.has_something_now() {
+        let may_take_in = !self.is_memory_full();
+        if may_take_in && self.lanes.has_something_now() {
             return;
         }
         let now = Timestamp::now();
-        let next_due = self
-            .lanes
-            .next_release()
-            .into_iter()
-            .chain(self.desk.next_due())
-            .min();
+        // Not for a record that is due but has no room: the loop would turn at full speed.
+        let next_release = may_take_in.then(|| self.lanes.next_release()).flatten();
+        let next_due = next_release.into_iter().chain(self.desk.next_due()).min();
         let pause = next_due.map_or(SWEEP, |due| due.since(now).min(SWEEP));
         if !pause.is_zero() {
             thread::park_timeout(pause);

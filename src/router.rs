@@ -198,7 +198,7 @@ impl Router {
     }
 
     fn is_idle(&self) -> bool {
-        let can_read = self.pending.len() < self.settings.batch_records
+        let can_read = self.has_room()
             && self
                 .inputs
                 .iter()
@@ -266,15 +266,18 @@ impl Router {
         self.health.set(State::Starting);
     }
 
+    fn has_room(&self) -> bool {
+        self.pending.len() < self.settings.batch_records
+            && self.pending_bytes < self.settings.batch_bytes
+    }
+
     /// Takes what has arrived, each partition in its turn, within the bounds of a batch.
     fn read(&mut self) {
         for _ in 0..self.inputs.len() {
             let index = self.next_input % self.inputs.len();
             self.next_input = index + 1;
             for _ in 0..TURN {
-                if self.pending.len() >= self.settings.batch_records
-                    || self.pending_bytes >= self.settings.batch_bytes
-                {
+                if !self.has_room() {
                     return;
                 }
                 match self.inputs[index].reader.next() {
@@ -297,6 +300,8 @@ impl Router {
         let input = &mut self.inputs[index];
         if let Some(log_start) = self.member.restart(&input.reader.at) {
             input.position = log_start;
+            // On another log the same number is another place.
+            input.committed = -1;
         }
     }
 
