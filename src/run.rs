@@ -24,7 +24,6 @@ use crate::kafka::topic_admin::{TopicAdmin, TopicAdminError};
 use crate::kafka::topic_rules::{ClusterFacts, Severity};
 use crate::metrics::{self, DispatcherMetrics, KafkaMetrics, RoleKafkaMetrics, RouterMetrics};
 use crate::record::Reject;
-use crate::record::subscription::Rules;
 use crate::retry::{Ladder, LadderError, Policy, PolicyError};
 use crate::role::Role;
 use crate::router::routing::Destinations;
@@ -154,11 +153,7 @@ fn start(config: &Config, roles: &[Role], runtime: &Runtime) -> Result<(), RunEr
     let subscriptions = Arc::new(SubscriptionReader::start(
         &client_config::table_reader(config),
         config.topics.name(Topic::Subscriptions).into(),
-        SubscriptionTable::new(Rules {
-            default_timeout: config.http.timeout,
-            max_timeout: config.http.max_timeout,
-            ..Rules::default()
-        }),
+        SubscriptionTable::new(config.subscription_rules()),
         kafka_metrics.subscriptions.clone(),
         table_health,
     )?);

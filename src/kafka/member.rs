@@ -20,6 +20,7 @@
 
 mod committer;
 mod confirmation;
+mod error;
 mod group;
 mod lease;
 mod metadata;
@@ -33,9 +34,10 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 
 pub use committer::Substitute;
+pub use error::MemberError;
 pub use group::{PartitionReader, ReadError};
 pub use lease::Lease;
 pub use metadata::{FirstStart, Progress};
@@ -46,7 +48,7 @@ use crate::metrics::RoleKafkaMetrics;
 use crate::wake::Waker;
 use committer::{Committer, Verdict};
 use confirmation::Confirmation;
-use group::{GroupConsumer, Rebalance};
+use group::{GroupConsumer, Lookups, Rebalance};
 use metadata::Stamp;
 use producer::TransactionalProducer;
 use start::GroupBeginning;
@@ -77,26 +79,6 @@ pub struct Settings {
     pub substitute: Substitute,
     /// Counts transactions.
     pub metrics: RoleKafkaMetrics,
-}
-
-/// What ends a member for good.
-#[derive(Debug, thiserror::Error)]
-pub enum MemberError {
-    /// Another process runs with this `instance_id`.
-    #[error("another process has taken over this instance id (instance_id must be unique): {0}")]
-    InstanceFenced(String),
-    /// librdkafka cannot go on.
-    #[error("the consumer failed for good: {0}")]
-    Fatal(String),
-    /// The client could not be made: a configuration error.
-    #[error("the Kafka client refuses its configuration: {0}")]
-    Client(#[source] KafkaError),
-    /// No thread could be started, or it died.
-    #[error("the committer's thread is gone")]
-    CommitterGone,
-    /// Shutdown was asked for before the member was up.
-    #[error("stopped before it was up")]
-    Stopped,
 }
 
 /// What happened.
@@ -271,11 +253,6 @@ impl Member {
         !self.committer.is_busy() && self.epoch.as_ref().is_some_and(|epoch| epoch.confirmed)
     }
 
-    /// Whether there is an assignment, maybe an empty one.
-    pub fn is_assigned(&self) -> bool {
-        self.epoch.is_some()
-    }
-
     /// Starts a transaction: all records and all progress, or nothing. It is carried through until
     /// it is committed or the epoch ends; [`Event::Committed`] tells. Only when
     /// [`Self::can_commit`]; `progress` must not be empty.
@@ -369,11 +346,8 @@ impl Member {
     ) -> Result<Option<Event>, MemberError> {
         // Captured first: if this membership ends meanwhile, what is captured is already stale and
         // the broker refuses it.
-        let Some(group_metadata) = self.group.group_metadata() else {
-            return Err(MemberError::Fatal(
-                "the consumer has no group metadata".into(),
-            ));
-        };
+        let none = || MemberError::Fatal("the consumer has no group metadata".into());
+        let group_metadata = self.group.group_metadata().ok_or_else(none)?;
         self.confirmation.begin_epoch();
         let lookups = self.group.lookups();
         let starts = loop {
@@ -383,29 +357,10 @@ impl Member {
                 return Ok(None);
             }
             // The last epoch's transaction first: it may yet move these offsets.
-            if self.has_given_up() {
-                let beginning = GroupBeginning {
-                    rule: self.first_start,
-                    began_with: self.began_with.as_ref(),
-                    noted_at: self.confirmation.at(),
-                };
-                match start::starting_points(&lookups, &partitions, &beginning) {
-                    Ok(points) => {
-                        self.confirmation.group_start = points.group_start;
-                        if !points.is_decision {
-                            break points.starts;
-                        }
-                        // Committed at once, and acted upon as it is read back: who is told that
-                        // this group is ready must be able to count on it, whatever happens next.
-                        self.decide_first_start(&points.starts, position);
-                    }
-                    Err(error) => {
-                        tracing::warn!(
-                            role = self.role, %error,
-                            "committed offsets are not known yet (a transaction may be pending on them)"
-                        );
-                    }
-                }
+            if self.has_given_up()
+                && let Some(starts) = self.starting_points(&lookups, &partitions, position)
+            {
+                break starts;
             }
             // Serving keeps the membership; a rebalance that comes now makes this one void.
             let served = self.group.serve(Duration::from_millis(50));
@@ -451,6 +406,38 @@ impl Member {
         )))
     }
 
+    /// Where the partitions of a new assignment begin; none: not known yet, or being committed.
+    fn starting_points(
+        &mut self,
+        lookups: &Lookups,
+        partitions: &[TopicPartition],
+        position: i64,
+    ) -> Option<Vec<Start>> {
+        let beginning = GroupBeginning {
+            rule: self.first_start,
+            began_with: self.began_with.as_ref(),
+            noted_at: self.confirmation.at(),
+        };
+        match start::starting_points(lookups, partitions, &beginning) {
+            Ok(points) => {
+                self.confirmation.group_start = points.group_start;
+                if !points.is_decision {
+                    return Some(points.starts);
+                }
+                // Committed at once, and acted upon as it is read back: who is told that this
+                // group is ready must be able to count on it, whatever happens next.
+                self.decide_first_start(&points.starts, position);
+            }
+            Err(error) => {
+                tracing::warn!(
+                    role = self.role, %error,
+                    "committed offsets are not known yet (a transaction may be pending on them)"
+                );
+            }
+        }
+        None
+    }
+
     /// Has the group commit where partitions begin that it never had before.
     fn decide_first_start(&mut self, starts: &[Start], position: i64) {
         if let Some(Err(error)) = self.confirmation.answer(&self.lease) {
@@ -493,11 +480,7 @@ impl Member {
 
     fn note(&self, error: &KafkaError) -> Result<(), MemberError> {
         if let Some((code, reason)) = self.group.fatal_error() {
-            return Err(if code == RDKafkaErrorCode::FencedInstanceId {
-                MemberError::InstanceFenced(reason)
-            } else {
-                MemberError::Fatal(reason)
-            });
+            return Err(MemberError::of_consumer(code, reason));
         }
         tracing::warn!(role = self.role, %error, "consumer error");
         Ok(())

@@ -6,6 +6,8 @@
 
 /// The test bed itself: broker, receiver, watchdog.
 mod bed;
+/// The commands besides `run`, as typed.
+mod cli;
 /// What lies in the groups' committed offsets, read and written.
 mod commits;
 /// Endpoints that behave badly or may not be reached.
@@ -37,15 +39,18 @@ fn main() -> ExitCode {
     }
     support::run([
         bed::tests(),
+        cli::tests(),
+        cli::events::tests(),
+        cli::subscriptions::tests(),
         routing::tests(),
         retry::tests(),
         table::tests(),
         rejects::tests(),
         delivery::tests(),
         members::tests(),
-        outages::tests(),
         commits::tests(),
         start::tests(),
         telemetry::tests(),
+        outages::tests(),
     ])
 }
