@@ -308,9 +308,8 @@ impl Dispatcher {
     /// Works at the desk with the table as it is now, and marks what has become terminal.
     fn at_desk<T>(&mut self, work: impl FnOnce(&mut Desk, TableView<'_>) -> T) -> T {
         let subscriptions = &self.with.subscriptions;
-        // The position first: the table may be further on than it says, never behind.
-        let position = subscriptions.position();
         let table = subscriptions.table();
+        let position = subscriptions.position();
         let result = work(
             &mut self.desk,
             TableView {
@@ -333,9 +332,9 @@ impl Dispatcher {
         if self.desk.next_due().is_some_and(|due| due <= now) {
             self.at_desk(|desk, view| desk.wake_rested(view, now));
         }
-        if self.desk.wants_table_end() {
+        if self.desk.wants_table_end(now) {
             match self.with.subscriptions.ask_end(Duration::from_secs(1)) {
-                Ok(end) => self.desk.table_ends_at(end),
+                Ok(end) => self.desk.table_ends_at(end, now),
                 Err(error) => {
                     tracing::warn!(%error, "the end of the subscriptions topic is not known, tasks wait")
                 }
@@ -405,7 +404,7 @@ impl Dispatcher {
         let now = Timestamp::now();
         let Some(exchange) = &landed.exchange else {
             // The lease had run out: nothing was sent.
-            return self.at_desk(|desk, view| desk.decide(flight.task, view, now, true));
+            return self.at_desk(|desk, view| desk.decide(flight.task, view, now, false));
         };
         let sent = Sent {
             task: &flight.task,
@@ -478,16 +477,14 @@ impl Dispatcher {
     }
 
     fn pause(&mut self) {
-        if !self.is_memory_full() && self.lanes.has_something_now() {
+        let may_take_in = !self.is_memory_full();
+        if may_take_in && self.lanes.has_something_now() {
             return;
         }
         let now = Timestamp::now();
-        let next_due = self
-            .lanes
-            .next_release()
-            .into_iter()
-            .chain(self.desk.next_due())
-            .min();
+        // Not for a record that is due but has no room: the loop would turn at full speed.
+        let next_release = may_take_in.then(|| self.lanes.next_release()).flatten();
+        let next_due = next_release.into_iter().chain(self.desk.next_due()).min();
         let pause = next_due.map_or(SWEEP, |due| due.since(now).min(SWEEP));
         if !pause.is_zero() {
             thread::park_timeout(pause);

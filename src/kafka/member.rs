@@ -214,12 +214,13 @@ impl Member {
         self.group.subscribe(topics).map_err(MemberError::Client)
     }
 
-    /// Serves group and committer without waiting. `position` is committed for the confirmation
-    /// partition when the coordinator is asked.
+    /// Serves group and committer without waiting. `position` (-1: none yet) is committed for the
+    /// confirmation partition when the coordinator is asked.
     ///
     /// # Errors
     /// Only what ends the member for good.
     pub fn serve(&mut self, position: i64) -> Result<Option<Event>, MemberError> {
+        let position = position.max(0);
         match self.committer.verdict() {
             Some(Verdict::Committed) => return Ok(Some(Event::Committed)),
             // Of an epoch that ended before its last transaction did.
