@@ -25,6 +25,7 @@ mod group;
 mod lease;
 mod metadata;
 mod producer;
+mod settings;
 mod start;
 mod transaction;
 
@@ -32,7 +33,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
 
@@ -41,6 +41,7 @@ pub use error::MemberError;
 pub use group::{PartitionReader, ReadError};
 pub use lease::Lease;
 pub use metadata::{FirstStart, Progress};
+pub use settings::Settings;
 pub use start::{FirstStartRule, OutOfRange, Start};
 
 use crate::kafka::record::{Outgoing, TopicPartition};
@@ -59,27 +60,6 @@ use transaction::Transaction;
 const GIVE_UP: Duration = Duration::from_secs(2);
 /// How long leaving may take. Without a broker it would take for ever.
 const LEAVE: Duration = Duration::from_millis(1_500);
-
-/// What a member needs to know.
-pub struct Settings {
-    /// For log lines: `router` or `dispatcher`.
-    pub role: &'static str,
-    /// Of the group's consumer.
-    pub consumer: ClientConfig,
-    /// Of the transactional producer.
-    pub producer: ClientConfig,
-    /// The consumer's, which also bounds the lease.
-    pub session_timeout: Duration,
-    /// Where partitions without a committed offset begin.
-    pub first_start: FirstStartRule,
-    /// A partition that this group does not consume: the membership is confirmed by committing
-    /// a position for it.
-    pub confirmation: TopicPartition,
-    /// Turns a record that can never be written into a reject.
-    pub substitute: Substitute,
-    /// Counts transactions.
-    pub metrics: RoleKafkaMetrics,
-}
 
 /// What happened.
 pub enum Event {
