@@ -62,7 +62,7 @@ async fn a_partly_read_table_decides_nothing(bed: Bed) -> Outcome {
     process.kill9().await?;
     let other = json!({"url": scene.receiver.url("/other"), "events": ["none"], "signatures": []});
     let others: Vec<_> = (0..50_000)
-        .map(|number| NewRecord::keyed(&format!("other/{number}"), other.to_string()))
+        .map(|number| NewRecord::keyed(format!("other/{number}"), other.to_string()))
         .collect();
     let topic = scene.installation.topic("subscriptions");
     let kafka = scene.installation.kafka();
