@@ -263,7 +263,11 @@ impl Dispatcher {
         {
             match taken {
                 Taken::Record { lane, record } => self.taken(lane, &record, now),
-                Taken::OutOfRange { lane } => self.out_of_range(lane),
+                Taken::OutOfRange { lane } => {
+                    if let Some(at) = self.lanes.at(lane) {
+                        self.member.begin_anew(at);
+                    }
+                }
             }
         }
     }
@@ -272,36 +276,32 @@ impl Dispatcher {
         self.desk.bytes() >= self.with.settings.memory
     }
 
-    fn out_of_range(&mut self, lane: usize) {
-        if let Some(at) = self.lanes.at(lane)
-            && let Some(log_start) = self.member.restart(at)
-        {
-            self.lanes.restart(lane, log_start);
-        }
-    }
-
     fn taken(&mut self, lane: usize, record: &Incoming, now: Timestamp) {
-        if let Some(adoption) = self.adoptions.adopt(&record.at) {
-            return self.adopt(lane, adoption);
+        if self.adopt(lane, record) {
+            return;
         }
         let delay = self.lanes.delay(lane);
         self.at_desk(|desk, view| desk.take(record, lane, delay, view, now));
     }
 
     /// A request that was under way when its partition went is this record's: it is not sent again.
-    fn adopt(&mut self, lane: usize, adoption: Adoption<(InFlight, Landed)>) {
-        match adoption {
-            Adoption::OnTheWire(number) => {
-                if let Some(flight) = self.in_flight.get_mut(&number) {
+    fn adopt(&mut self, lane: usize, record: &Incoming) -> bool {
+        match self.adoptions.adopt(&record.at) {
+            Some(Adoption::OnTheWire(number)) => match self.in_flight.get_mut(&number) {
+                Some(flight) if flight.task.is_of(record) => {
                     flight.is_ours = true;
                     flight.task.lane = lane;
+                    true
                 }
-            }
-            Adoption::Ended((mut flight, landed)) => {
+                Some(_) | None => false,
+            },
+            Some(Adoption::Ended((mut flight, landed))) if flight.task.is_of(record) => {
                 flight.task.lane = lane;
                 self.desk.take_back(&flight.task);
                 self.conclude(flight, &landed);
+                true
             }
+            Some(Adoption::Ended(_)) | None => false,
         }
     }
 
@@ -319,8 +319,6 @@ impl Dispatcher {
         );
         drop(table);
         for (lane, offset) in self.desk.take_finished() {
-            // False only where a lane was started over because its log is gone: what follows from
-            // the task is true all the same.
             self.lanes.finish(lane, offset);
         }
         result

@@ -286,22 +286,16 @@ impl Router {
                         self.pending_bytes += record.size();
                         self.pending.push_back((index, record));
                     }
-                    Some(Err(ReadError::OutOfRange)) => self.out_of_range(index),
+                    Some(Err(ReadError::OutOfRange)) => {
+                        self.member.begin_anew(&self.inputs[index].reader.at);
+                        break;
+                    }
                     Some(Err(ReadError::Other(error))) => {
                         tracing::warn!(%error, topic = &*self.inputs[index].reader.at.topic, "events cannot be read");
                         break;
                     }
                 }
             }
-        }
-    }
-
-    fn out_of_range(&mut self, index: usize) {
-        let input = &mut self.inputs[index];
-        if let Some(log_start) = self.member.restart(&input.reader.at) {
-            input.position = log_start;
-            // On another log the same number is another place.
-            input.committed = -1;
         }
     }
 
