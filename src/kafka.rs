@@ -7,7 +7,6 @@ pub mod lane;
 pub mod lanes;
 pub mod member;
 pub mod mock;
-pub mod plain_producer;
 pub mod record;
 pub mod subscription_reader;
 pub mod topic_admin;

@@ -128,18 +128,6 @@ pub fn transactional_producer(
     with_properties(client, config)
 }
 
-/// A producer of single records, such as events and subscriptions.
-pub fn plain_producer(config: &Config) -> ClientConfig {
-    let mut client = base(config, "producer");
-    client
-        .set("enable.idempotence", "true")
-        .set("acks", "all")
-        .set("partitioner", "murmur2_random")
-        .set("linger.ms", "2")
-        .set("delivery.timeout.ms", "30000");
-    with_properties(client, config)
-}
-
 fn base(config: &Config, purpose: &str) -> ClientConfig {
     let mut client = ClientConfig::new();
     client
