@@ -2,23 +2,37 @@
 //! for wrong usage or configuration.
 
 mod config;
+mod dev;
+mod events;
+mod input;
 mod output;
 mod run;
+mod subscriptions;
 mod topics;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::config::Config;
 use crate::kafka::client_config;
 use crate::role::Role;
+use events::EventsCommand;
+use subscriptions::SubscriptionsCommand;
 
 /// Delivers webhooks from Kafka: signed, retried over days, dead-lettered, and never lost.
 #[derive(Debug, Parser)]
-#[command(name = "hooktide", version)]
+#[command(
+    name = "hooktide",
+    version,
+    after_help = "\
+Settings come from the defaults, the file of --config and HOOKTIDE__* variables, in this order;
+`hooktide config show` says what holds and why.
+Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration."
+)]
 pub struct Cli {
     #[command(flatten)]
     general: General,
@@ -48,11 +62,34 @@ enum Output {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show what Hooktide does, in one process with nothing to install
+    ///
+    /// Router, dispatcher, a mock Kafka broker, five endpoints that behave well and badly, and sample
+    /// events: everything is played and told. With --bootstrap it plays on a Kafka of yours, on topics
+    /// of its own that are removed at the end.
+    #[command(after_help = "\
+Examples:
+  hooktide dev
+  hooktide dev --for 30s
+  hooktide dev --bootstrap localhost:9092 --chaos --for 5m
+
+Exit code 1: something failed; with --chaos also if a delivery was lost.")]
+    Dev(dev::Arguments),
     /// Deliver until a signal ends it
+    #[command(after_help = "\
+Examples:
+  hooktide run
+  HOOKTIDE__KAFKA__BOOTSTRAP_SERVERS=kafka:9092 hooktide run --roles dispatcher
+
+SIGTERM and SIGINT let running requests finish, for at most `shutdown.timeout`; a second one ends
+it at once.")]
     Run {
         /// What this process does
         #[arg(long, value_delimiter = ',', default_value = "router,dispatcher")]
         roles: Vec<RoleName>,
+        /// Drain also when stdin ends: for a parent that must not be outlived
+        #[arg(long, hide = true)]
+        until_stdin_ends: bool,
     },
     /// Hooktide's own topics
     #[command(subcommand)]
@@ -60,6 +97,22 @@ enum Command {
     /// Settings, from all layers
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Who wants which events, and where
+    #[command(subcommand)]
+    Subscriptions(SubscriptionsCommand),
+    /// Events, as upstream systems produce them
+    #[command(subcommand)]
+    Events(EventsCommand),
+    /// Write a shell's completions to stdout
+    #[command(after_help = "\
+Examples:
+  hooktide completions bash > ~/.local/share/bash-completion/completions/hooktide
+  hooktide completions fish > ~/.config/fish/completions/hooktide.fish")]
+    Completions {
+        /// For which shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
 }
 
 /// A role, as it is typed.
@@ -74,16 +127,35 @@ enum RoleName {
 #[derive(Clone, Copy, Debug, Subcommand)]
 enum TopicsCommand {
     /// Create those that are missing, then check all
+    #[command(after_help = "\
+Examples:
+  hooktide topics create
+  HOOKTIDE__TOPICS__PARTITIONS=32 hooktide topics create
+
+Topics of events are not made. Exit code 1: a rule does not hold, or Kafka does not answer.")]
     Create,
     /// Name every rule that does not hold
+    #[command(after_help = "\
+Example:
+  hooktide topics check --output json
+
+Exit code 1: a rule does not hold, or Kafka does not answer.")]
     Check,
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 enum ConfigCommand {
     /// Every setting with its value and where it comes from; secrets are redacted
+    #[command(after_help = "\
+Example:
+  hooktide config show --config hooktide.toml | grep kafka")]
     Show,
     /// Say what is wrong with the settings, if anything
+    #[command(after_help = "\
+Example:
+  hooktide config check --config hooktide.toml
+
+Exit code 2: a setting is unknown or wrong; the error names it and where it stands.")]
     Check,
 }
 
@@ -116,10 +188,21 @@ pub fn main() -> ExitCode {
 
 impl Cli {
     fn execute(self) -> Result<(), Failure> {
+        // Needs no settings, and must work where they are wrong.
+        if let Command::Completions { shell } = self.command {
+            return completions(shell);
+        }
+        // Has settings of its own.
+        if let Command::Dev(arguments) = self.command {
+            return arguments.run(self.general.config);
+        }
         let config = load(&self.general).map_err(Failure::Refused)?;
         let output = self.general.output;
         match self.command {
-            Command::Run { roles } => run::run(&config, &chosen(&roles)),
+            Command::Run {
+                roles,
+                until_stdin_ends,
+            } => run::run(&config, &chosen(&roles), until_stdin_ends),
             Command::Topics(TopicsCommand::Create) => topics::create(&config, output),
             Command::Topics(TopicsCommand::Check) => topics::check(&config, output),
             Command::Config(ConfigCommand::Show) => config::show(&config, output),
@@ -127,8 +210,19 @@ impl Cli {
                 output::talk("the configuration is valid");
                 Ok(())
             }
+            Command::Subscriptions(command) => command.run(&config, output),
+            Command::Events(command) => command.run(&config, output),
+            Command::Completions { shell } => completions(shell),
+            Command::Dev(arguments) => arguments.run(self.general.config),
         }
     }
+}
+
+fn completions(shell: Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "hooktide", &mut script);
+    output::data(&String::from_utf8_lossy(&script))?;
+    Ok(())
 }
 
 fn load(general: &General) -> anyhow::Result<Config> {
@@ -162,8 +256,6 @@ fn chosen(names: &[RoleName]) -> Vec<Role> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -175,7 +267,7 @@ mod tests {
     fn roles_are_chosen_once_and_in_order() {
         fn check(arguments: &[&str], expected: &[Role]) {
             let all = ["hooktide", "run"].iter().chain(arguments);
-            let Command::Run { roles } = Cli::try_parse_from(all).unwrap().command else {
+            let Command::Run { roles, .. } = Cli::try_parse_from(all).unwrap().command else {
                 panic!("not run");
             };
             assert_eq!(chosen(&roles), expected);
@@ -192,6 +284,14 @@ mod tests {
             &["run", "--roles", ""],
             &["topics"],
             &["config", "show", "--output", "xml"],
+            &["subscriptions", "put"],
+            &["subscriptions", "put", "-", "--id", "a/b"],
+            &["subscriptions", "get", ".hidden"],
+            &["subscriptions", "delete"],
+            &["subscriptions", "list", "--tenant", ""],
+            &["events", "produce", "file"],
+            &["events", "produce", "--topic", "a b"],
+            &["completions", "tcsh"],
             &[],
         ] {
             let all = ["hooktide"].iter().chain(arguments);

@@ -29,6 +29,7 @@ pub use events::{EventTopic, Start};
 pub use ipnet::IpNet;
 pub use properties::Properties;
 
+use crate::record::subscription::Rules;
 use crate::role::Role;
 use crate::topic::Topics;
 use layer::Layer;
@@ -286,6 +287,15 @@ impl Config {
     /// The name of one of this installation's consumer groups.
     pub fn group(&self, role: Role) -> String {
         format!("{}.{role}", self.application_id)
+    }
+
+    /// What subscriptions may ask for.
+    pub fn subscription_rules(&self) -> Rules {
+        Rules {
+            default_timeout: self.http.timeout,
+            max_timeout: self.http.max_timeout,
+            ..Rules::default()
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod client_config;
 pub mod client_log;
+pub mod errand;
 pub mod lane;
 pub mod lanes;
 pub mod member;

@@ -75,8 +75,8 @@ pub struct Router {
     pending_bytes: usize,
     next_input: usize,
     last_commit: Instant,
-    /// What the group is subscribed to.
-    subscribed: Vec<String>,
+    /// What the group is subscribed to; none before the first look.
+    subscribed: Option<Vec<String>>,
     last_look: Option<Instant>,
 }
 
@@ -113,7 +113,7 @@ impl Router {
             pending_bytes: 0,
             next_input: 0,
             last_commit: Instant::now(),
-            subscribed: Vec::new(),
+            subscribed: None,
             last_look: None,
         }
     }
@@ -153,40 +153,43 @@ impl Router {
             .topics
             .iter()
             .any(|topic| matches!(topic, EventTopic::Pattern(_)));
+        let may_change = has_patterns || self.subscribed.is_none();
         let is_due = self
             .last_look
-            .is_none_or(|last| has_patterns && last.elapsed() >= events.refresh);
+            .is_none_or(|last| may_change && last.elapsed() >= events.refresh);
         if !is_due {
             return Ok(());
         }
         self.last_look = Some(Instant::now());
-        let mut wanted: Vec<String> = events
-            .topics
-            .iter()
-            .filter_map(|topic| match topic {
-                EventTopic::Name(name) => Some(name.clone()),
-                EventTopic::Pattern(_) => None,
-            })
-            .collect();
-        if has_patterns {
-            match self.member.topic_names() {
-                Ok(present) => wanted.extend(present.into_iter().filter(|name| {
-                    !self.settings.topics.is_own(name)
-                        && events.topics.iter().any(|topic| topic.matches(name))
-                })),
-                Err(error) => {
-                    tracing::warn!(%error, "topics of events cannot be listed");
-                    return Ok(());
-                }
+        let present = match self.member.topic_names() {
+            Ok(present) => present,
+            Err(error) => {
+                tracing::warn!(%error, "topics of events cannot be listed");
+                return Ok(());
             }
+        };
+        if self.subscribed.is_none() {
+            self.member.began_with(present.iter().cloned().collect());
         }
+        let is_meant = |name: &String| {
+            !self.settings.topics.is_own(name)
+                && events.topics.iter().any(|topic| topic.matches(name))
+        };
+        let named = events.topics.iter().filter_map(|topic| match topic {
+            EventTopic::Name(name) => Some(name.clone()),
+            EventTopic::Pattern(_) => None,
+        });
+        let mut wanted: Vec<String> = named.chain(present.into_iter().filter(is_meant)).collect();
         wanted.sort_unstable();
         wanted.dedup();
-        if wanted != self.subscribed && !wanted.is_empty() {
+        if self.subscribed.as_ref() != Some(&wanted) {
             tracing::info!(topics = ?wanted, "events are read from these topics");
-            self.member
-                .subscribe(&wanted.iter().map(String::as_str).collect::<Vec<_>>())?;
-            self.subscribed = wanted;
+            // librdkafka joins no group for nothing.
+            if !wanted.is_empty() {
+                self.member
+                    .subscribe(&wanted.iter().map(String::as_str).collect::<Vec<_>>())?;
+            }
+            self.subscribed = Some(wanted);
         }
         Ok(())
     }

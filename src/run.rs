@@ -28,7 +28,6 @@ use crate::kafka::topic_admin::{TopicAdmin, TopicAdminError};
 use crate::kafka::topic_rules::{ClusterFacts, Severity};
 use crate::metrics::{self, DispatcherMetrics, KafkaMetrics, RoleKafkaMetrics, RouterMetrics};
 use crate::record::Reject;
-use crate::record::subscription::Rules;
 use crate::retry::{Ladder, Policy};
 use crate::role::Role;
 use crate::router::routing::Destinations;
@@ -62,15 +61,18 @@ pub struct Surroundings<'a> {
     pub facts: Option<ClusterFacts>,
 }
 
-/// Runs `roles` until SIGTERM or SIGINT.
+/// Runs `roles` until SIGTERM or SIGINT, or until stdin ends if that is asked for.
 ///
 /// # Errors
 /// [`RunError`]; everything that runs has been ended by then.
-pub fn run(config: &Config, roles: &[Role]) -> Result<(), RunError> {
+pub fn run(config: &Config, roles: &[Role], until_stdin_ends: bool) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     let shutdown = runtime.block_on(async { shutdown::on_signals() })?;
+    if until_stdin_ends {
+        shutdown::on_end_of_stdin(shutdown.clone())?;
+    }
     let surroundings = Surroundings {
         runtime: runtime.handle(),
         shutdown: &shutdown,
@@ -124,11 +126,7 @@ pub fn run_in(
     let subscriptions = Arc::new(SubscriptionReader::start(
         &client_config::table_reader(config),
         config.topics.name(Topic::Subscriptions).into(),
-        SubscriptionTable::new(Rules {
-            default_timeout: config.http.timeout,
-            max_timeout: config.http.max_timeout,
-            ..Rules::default()
-        }),
+        SubscriptionTable::new(config.subscription_rules()),
         kafka_metrics.subscriptions.clone(),
         table_health,
     )?);

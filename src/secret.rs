@@ -44,6 +44,12 @@ impl Secret {
         }
     }
 
+    /// The text of a new secret with this key, which must be from a cryptographic source of randomness.
+    /// Unlike a [`Secret`] it can be printed: its owner must see it once.
+    pub fn text_of_new(key: &[u8; 32]) -> String {
+        format!("{PREFIX}{}", STANDARD.encode(key))
+    }
+
     /// The key itself, for the one place that signs.
     pub fn expose(&self) -> &[u8] {
         &self.0
@@ -86,6 +92,12 @@ mod tests {
         check(&[1; 65], Err(SecretError::Length));
         check(&[1; 1_000], Err(SecretError::Length));
         check(&[], Err(SecretError::Length));
+    }
+
+    #[test]
+    fn new_secrets_read_back() {
+        let text = Secret::text_of_new(&[0xfb; 32]);
+        assert_eq!(Secret::parse(&text).unwrap().expose(), [0xfb; 32]);
     }
 
     #[test]

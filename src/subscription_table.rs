@@ -85,6 +85,28 @@ pub struct SubscriptionTable {
     counts: Counts,
 }
 
+impl Compiled {
+    /// Reads and compiles the value of the record of this key: what passes here is never `invalid` in
+    /// a table with the same rules.
+    ///
+    /// # Errors
+    /// What makes the record of no use, with the field and the rule.
+    pub fn parse(key: &SubscriptionKey, value: &[u8], rules: &Rules) -> Result<Self, Invalid> {
+        let subscription = Subscription::parse(key, value, rules)?;
+        let filters = subscription
+            .filters()
+            .map(FilterSet::parse)
+            .transpose()?
+            .unwrap_or_default();
+        let fields = subscription.fields().map(Fields::parse).transpose()?;
+        Ok(Self {
+            subscription,
+            filters,
+            fields,
+        })
+    }
+}
+
 impl SubscriptionTable {
     /// An empty table whose records must keep to `rules`.
     pub fn new(rules: Rules) -> Self {
@@ -111,7 +133,9 @@ impl SubscriptionTable {
             self.remove(&key);
             return Change::Deleted;
         };
-        let content = self.compile(&key, value).map(Arc::new).map_err(Arc::new);
+        let content = Compiled::parse(&key, value, &self.rules)
+            .map(Arc::new)
+            .map_err(Arc::new);
         if let Err(error) = &content {
             tracing::warn!(subscription = %key, offset, %error, "subscription is invalid: nothing is sent for it until it is corrected");
         }
@@ -159,21 +183,6 @@ impl SubscriptionTable {
     /// How many subscriptions are in each state.
     pub fn counts(&self) -> Counts {
         self.counts
-    }
-
-    fn compile(&self, key: &SubscriptionKey, value: &[u8]) -> Result<Compiled, Invalid> {
-        let subscription = Subscription::parse(key, value, &self.rules)?;
-        let filters = subscription
-            .filters()
-            .map(FilterSet::parse)
-            .transpose()?
-            .unwrap_or_default();
-        let fields = subscription.fields().map(Fields::parse).transpose()?;
-        Ok(Compiled {
-            subscription,
-            filters,
-            fields,
-        })
     }
 
     fn insert(&mut self, entry: Entry) {

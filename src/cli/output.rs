@@ -22,6 +22,16 @@ pub(super) fn json(document: &impl Serialize) -> anyhow::Result<()> {
     data(&text)
 }
 
+/// A text from outside as a terminal may get it: what could move its cursor or turn its writing
+/// around is replaced.
+pub(super) fn plain(text: &str) -> String {
+    let is_harmful = |char: char| {
+        char.is_control()
+            || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.replace(is_harmful, "\u{fffd}")
+}
+
 /// Says something to the person at the terminal. There is nobody to tell if even that fails.
 pub(super) fn talk(line: &str) {
     drop(writeln!(io::stderr().lock(), "{line}"));

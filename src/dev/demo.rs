@@ -62,13 +62,13 @@ pub const SUBSCRIBERS: [Subscriber; 5] = [
     Subscriber {
         endpoint: Endpoint::Slow,
         tenant: "globex",
-        events: &["user.*"],
+        events: &["*"],
         schedule: &["1s", "3s", "10s"],
         behaves: "takes 2 s to answer",
     },
     Subscriber {
         endpoint: Endpoint::Limited,
-        tenant: "globex",
+        tenant: "acme",
         events: &["*"],
         schedule: &["1s", "3s", "3s", "10s"],
         behaves: "takes one request a second, else 429",
@@ -126,7 +126,7 @@ impl Subscriber {
         let (event_type, tenant) = sample(number);
         let is_wanted = |pattern: &&str| match pattern.strip_suffix('*') {
             Some(prefix) => event_type.starts_with(prefix),
-            None => **pattern == event_type,
+            None => *pattern == event_type,
         };
         tenant == self.tenant && self.events.iter().any(is_wanted)
     }
@@ -155,9 +155,9 @@ fn sample(number: usize) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
     use crate::record::subscription::Rules;
     use crate::record::{Coordinates, Event, EventPattern, Subscription, SubscriptionKey};
-    use crate::clock::Timestamp;
 
     #[test]
     fn subscriptions_and_events_are_valid() {
@@ -186,7 +186,10 @@ mod tests {
     #[test]
     fn the_first_events_reach_every_endpoint() {
         for subscriber in SUBSCRIBERS {
-            assert!((0..3).any(|number| subscriber.takes(number)), "{subscriber:?}");
+            assert!(
+                (0..3).any(|number| subscriber.takes(number)),
+                "{subscriber:?}"
+            );
         }
     }
 }

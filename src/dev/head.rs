@@ -17,12 +17,16 @@ pub fn head(stage: &Stage, program: &Path, receiver: SocketAddr, chaos: bool) ->
     ];
     let mut say = |text: String| lines.push(text);
     if stage.is_mock() {
-        say(format!("Kafka      {servers}, a mock broker inside this process: nothing is installed"));
+        say(format!(
+            "Kafka      {servers}, a mock broker inside this process: nothing is installed"
+        ));
         say("           The mock cannot prove durability: no real transactions, little retention, and it".to_owned());
         say("           ends with this process. A real Kafka can: hooktide dev --bootstrap HOST:PORT [--chaos]".to_owned());
     } else {
         let id = &stage.config.application_id;
-        say(format!("Kafka      {servers}; topics {id}* are made now and removed at the end"));
+        say(format!(
+            "Kafka      {servers}; topics {id}* are made now and removed at the end"
+        ));
     }
     if chaos {
         say("Chaos      two dispatchers run as processes of their own; every few seconds one is killed (-9)".to_owned());
@@ -44,7 +48,10 @@ pub fn head(stage: &Stage, program: &Path, receiver: SocketAddr, chaos: bool) ->
         .map(|(name, value)| format!("{name}={} ", quoted(value)))
         .collect();
     say(String::new());
-    say("Take part from a second terminal (the URL can be one of yours on this machine):".to_owned());
+    say(
+        "Take part from a second terminal (the URL can be one of yours on this machine):"
+            .to_owned(),
+    );
     say(format!(
         "  echo '{{\"url\":\"http://{receiver}/{YOURS}\",\"events\":[\"*\"]}}' | {address}{program} subscriptions put - --id mine"
     ));
@@ -86,14 +93,23 @@ mod tests {
     #[test]
     fn the_mock_says_what_it_cannot_prove_and_how_to_take_part() {
         let stage = Stage::mock().unwrap();
-        let head = head(&stage, Path::new("hooktide"), ([127, 0, 0, 1], 80).into(), false);
+        let head = head(
+            &stage,
+            Path::new("hooktide"),
+            ([127, 0, 0, 1], 80).into(),
+            false,
+        );
         let servers = &stage.config.kafka.bootstrap_servers;
         for part in [
             "cannot prove durability",
             "no real transactions",
             "--bootstrap HOST:PORT",
-            &format!("| HOOKTIDE__KAFKA__BOOTSTRAP_SERVERS={servers} hooktide subscriptions put - --id mine"),
-            &format!("| HOOKTIDE__KAFKA__BOOTSTRAP_SERVERS={servers} hooktide events produce --topic events -"),
+            &format!(
+                "| HOOKTIDE__KAFKA__BOOTSTRAP_SERVERS={servers} hooktide subscriptions put - --id mine"
+            ),
+            &format!(
+                "| HOOKTIDE__KAFKA__BOOTSTRAP_SERVERS={servers} hooktide events produce --topic events -"
+            ),
         ] {
             assert!(head.contains(part), "{part}\n{head}");
         }

@@ -17,8 +17,10 @@ use crate::record::{Coordinates, RecordedAttempt};
 const FURTHER_TASKS: Duration = Duration::from_millis(100);
 /// How long it waits for the first: no subscription wants the event, or the router is away.
 const FIRST_TASK: Duration = Duration::from_secs(2);
-/// How long other lines wait; longer than further tasks do.
+/// How long every line waits, at least; longer than further tasks do.
 const MOMENT: Duration = Duration::from_millis(200);
+/// How long that of a dead letter waits: it stands behind the request that was the last.
+const AFTERWARDS: Duration = Duration::from_millis(250);
 /// Lines that may wait; more are let go early.
 const ROOM: usize = 10_000;
 /// How much is shown of an error.
@@ -107,13 +109,12 @@ impl Show {
                 ..
             } => {
                 let requests = counted(u64::from(*requests), "request");
-                let mut text =
-                    format!("{event_id} to {subscription}: {reason} after {requests}");
+                let mut text = format!("{event_id} to {subscription}: {reason} after {requests}");
                 if let Some(last) = last {
                     let end = last.floor_char_boundary(LONGEST_ERROR);
                     text.push_str(&format!(", the last: {}", &last[..end]));
                 }
-                self.wait(now, MOMENT, "dead", text, Mood::Bad);
+                self.wait(now, AFTERWARDS, "dead", text, Mood::Bad);
             }
             Sighting::Nothing => {}
         }
@@ -184,7 +185,8 @@ impl Show {
         if let Some((_, tasks)) = &mut waiting.tasks {
             *tasks += 1;
         }
-        let due = now.after(FURTHER_TASKS).min(place.0);
+        let earliest = self.started.after(waiting.line.at).after(MOMENT);
+        let due = now.after(FURTHER_TASKS).max(earliest).min(place.0);
         *place = (due, place.1);
         self.waiting.insert(*place, waiting);
     }
@@ -212,8 +214,9 @@ fn request(attempt: &RecordedAttempt) -> (String, Mood) {
         ..
     } = attempt;
     let took = attempt.duration.as_millis();
-    let text =
-        format!("{event_id} to {subscription}, attempt {number}: {answer} in {took} ms → {follows}");
+    let text = format!(
+        "{event_id} to {subscription}, attempt {number}: {answer} in {took} ms → {follows}"
+    );
     (text, mood)
 }
 

@@ -128,6 +128,23 @@ pub fn transactional_producer(
     with_properties(client, config)
 }
 
+/// The producer of a command that writes a few records, or a file of them, outside of transactions.
+pub fn errand_producer(config: &Config) -> ClientConfig {
+    let mut client = base(config, "command");
+    client
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("partitioner", "murmur2_random")
+        .set("delivery.timeout.ms", "30000")
+        .set("linger.ms", "5")
+        .set("batch.size", (128 << 10).to_string())
+        .set("compression.type", "lz4")
+        // The topic's own limit decides what is too large.
+        .set("message.max.bytes", (64 << 20).to_string())
+        .set("queue.buffering.max.kbytes", (64 << 10).to_string());
+    with_properties(client, config)
+}
+
 fn base(config: &Config, purpose: &str) -> ClientConfig {
     let mut client = ClientConfig::new();
     client
@@ -185,6 +202,7 @@ mod tests {
     fn librdkafka_takes_every_client() {
         let config = config(&[("HOOKTIDE__INSTANCE_ID", "a-0")]);
         table_reader(&config).create::<BaseConsumer>().unwrap();
+        errand_producer(&config).create::<BaseProducer>().unwrap();
         for role in Role::ALL {
             group_consumer(&config, role)
                 .create::<BaseConsumer>()

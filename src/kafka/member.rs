@@ -27,6 +27,7 @@ mod producer;
 mod start;
 mod transaction;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,7 @@ use confirmation::Confirmation;
 use group::{GroupConsumer, Rebalance};
 use metadata::Stamp;
 use producer::TransactionalProducer;
+use start::GroupBeginning;
 use transaction::Transaction;
 
 /// How a transaction that must end is waited for beyond its budget: librdkafka ends it by its own
@@ -116,6 +118,8 @@ pub struct Member {
     group: GroupConsumer,
     committer: Committer,
     first_start: FirstStartRule,
+    /// The topics that were there when this process began; none: not said.
+    began_with: Option<HashSet<String>>,
     waker: Waker,
     lease: Lease,
     confirmation: Confirmation,
@@ -174,9 +178,11 @@ impl Member {
             waker.clone(),
         )
         .map_err(|_| MemberError::CommitterGone)?;
+        let writer = rand::random();
         let confirmation = Confirmation::start(
             group.lookups(),
             settings.confirmation,
+            writer,
             settings.session_timeout / 5,
             waker.clone(),
         )
@@ -187,10 +193,11 @@ impl Member {
             group,
             committer,
             first_start: settings.first_start,
+            began_with: None,
             waker,
             lease: Lease::new(settings.session_timeout),
             confirmation,
-            writer: rand::random(),
+            writer,
             sequence: 0,
             epochs: 0,
             epoch: None,
@@ -205,6 +212,12 @@ impl Member {
     /// Wakes the loop of this member.
     pub fn waker(&self) -> &Waker {
         &self.waker
+    }
+
+    /// Tells which topics there are as this process begins: a group needs one to begin with, and the
+    /// one that it gets may be younger than its first process.
+    pub fn began_with(&mut self, topics: HashSet<String>) {
+        self.began_with = Some(topics);
     }
 
     /// Joins the group for these topics, or changes what is subscribed to.
@@ -232,7 +245,7 @@ impl Member {
             self.note(&error)?;
         }
         match served.rebalance {
-            Some(Rebalance::Assign(partitions)) => return self.begin_epoch(partitions),
+            Some(Rebalance::Assign(partitions)) => return self.begin_epoch(partitions, position),
             Some(Rebalance::Revoke { lost: false }) => return Ok(Some(Event::Revoked)),
             Some(Rebalance::Revoke { lost: true }) => {
                 self.lease.end();
@@ -310,7 +323,7 @@ impl Member {
     /// Never silently: something may be lost. None: not now, the cluster does not answer.
     pub fn restart(&self, at: &TopicPartition) -> Option<i64> {
         self.metrics.all.out_of_range(&at.topic);
-        let restarted = self.log_range(at).and_then(|(log_start, log_end)| {
+        let restarted = start::log_range(&self.group.lookups(), at).and_then(|(log_start, log_end)| {
             tracing::error!(
                 role = self.role, topic = &*at.topic, partition = at.partition, log_start, log_end,
                 "the position is not on the log (retention passed over it, or the topic was made anew): going on from the log's start"
@@ -322,35 +335,6 @@ impl Member {
                 tracing::warn!(role = self.role, %error, topic = &*at.topic, partition = at.partition, "the log's start is not known");
             })
             .ok()
-    }
-
-    /// The first and the last stable offset of a partition.
-    fn log_range(&self, at: &TopicPartition) -> Result<(i64, i64), KafkaError> {
-        let lookups = self.group.lookups();
-        let partitions = std::slice::from_ref(at);
-        let timeout = Duration::from_secs(3);
-        let first = lookups.resolve(partitions, rdkafka::Offset::Beginning, timeout)?;
-        let end = lookups.resolve(partitions, rdkafka::Offset::End, timeout)?;
-        let first = first.first().copied().flatten().unwrap_or(0);
-        Ok((first, end.first().copied().flatten().unwrap_or(first)))
-    }
-
-    fn report_out_of_range(&self, starts: &[Start]) {
-        for start in starts {
-            let Some(range) = start.out_of_range else {
-                continue;
-            };
-            self.metrics.all.out_of_range(&start.at.topic);
-            tracing::error!(
-                role = self.role,
-                topic = &*start.at.topic,
-                partition = start.at.partition,
-                committed = range.committed,
-                log_start = range.log_start,
-                log_end = range.log_end,
-                "the committed offset is not on the log (retention passed over it, or the topic was made anew): going on from the log's start"
-            );
-        }
     }
 
     /// Leaves the group; a static member stays in it.
@@ -366,6 +350,7 @@ impl Member {
     fn begin_epoch(
         &mut self,
         partitions: Vec<TopicPartition>,
+        position: i64,
     ) -> Result<Option<Event>, MemberError> {
         // Captured first: if this membership ends meanwhile, what is captured is already stale and
         // the broker refuses it.
@@ -374,10 +359,24 @@ impl Member {
                 "the consumer has no group metadata".into(),
             ));
         };
+        self.confirmation.begin_epoch();
         let lookups = self.group.lookups();
         let starts = loop {
-            match start::starting_points(&lookups, &partitions, self.first_start) {
-                Ok(starts) => break starts,
+            let beginning = GroupBeginning {
+                rule: self.first_start,
+                began_with: self.began_with.as_ref(),
+                noted_at: self.confirmation.at(),
+            };
+            match start::starting_points(&lookups, &partitions, &beginning) {
+                Ok(points) => {
+                    self.confirmation.group_start = points.group_start;
+                    if !points.is_decision {
+                        break points.starts;
+                    }
+                    // Committed at once, and acted upon as it is read back: who is told that this
+                    // group is ready must be able to count on it, whatever happens next.
+                    self.decide_first_start(&points.starts, position);
+                }
                 Err(error) => {
                     tracing::warn!(
                         role = self.role, %error,
@@ -392,13 +391,15 @@ impl Member {
             }
             match served.rebalance {
                 None => {}
-                Some(Rebalance::Assign(partitions)) => return self.begin_epoch(partitions),
+                Some(Rebalance::Assign(partitions)) => {
+                    return self.begin_epoch(partitions, position);
+                }
                 Some(Rebalance::Revoke { lost }) => {
                     return Ok(Some(if lost { Event::Lost } else { Event::Revoked }));
                 }
             }
         };
-        self.report_out_of_range(&starts);
+        start::report_out_of_range(self.role, &self.metrics.all, &starts);
         let offsets: Vec<_> = starts
             .iter()
             .map(|start| (start.at.clone(), start.finished.base()))
@@ -425,6 +426,30 @@ impl Member {
         Ok(Some(Event::Assigned(
             readers.into_iter().zip(starts).collect(),
         )))
+    }
+
+    /// Has the group commit where partitions begin that it never had before.
+    fn decide_first_start(&mut self, starts: &[Start], position: i64) {
+        if let Some(Err(error)) = self.confirmation.answer(&self.lease) {
+            tracing::warn!(role = self.role, %error, "where partitions begin is not committed yet");
+        }
+        let undecided = starts.iter().filter(|start| !start.committed);
+        let decided = undecided.clone().map(|start| Progress {
+            at: start.at.clone(),
+            finished: start.finished.clone(),
+            first_start: start.first_start,
+        });
+        if self.confirmation.ask_with(position, decided.collect()) {
+            for start in undecided {
+                tracing::info!(
+                    role = self.role,
+                    topic = &*start.at.topic,
+                    partition = start.at.partition,
+                    offset = start.finished.base(),
+                    "first start of this partition"
+                );
+            }
+        }
     }
 
     /// Waits until no transaction is under way, giving up the one that is.

@@ -110,7 +110,11 @@ pub struct Inscription<'a> {
 impl<'a> Inscription<'a> {
     /// Reads what is there; what is not UTF-8 is not there.
     pub fn read(headers: &'a Headers) -> Self {
-        let text = |name| headers.get(name).and_then(|bytes| str::from_utf8(bytes).ok());
+        let text = |name| {
+            headers
+                .get(name)
+                .and_then(|bytes| str::from_utf8(bytes).ok())
+        };
         Self {
             reason: text(REASON),
             last_status: text(LAST_STATUS),

@@ -66,9 +66,8 @@ impl RecordedAttempt {
     /// Reads a record's value.
     pub fn decode(value: &[u8]) -> Result<Self, RecordedAttemptError> {
         let written: Written = serde_json::from_slice(value)?;
-        let time = |member, text: &str| {
-            rfc_3339::parse(text).ok_or(RecordedAttemptError::Time { member })
-        };
+        let time =
+            |member, text: &str| rfc_3339::parse(text).ok_or(RecordedAttemptError::Time { member });
         Ok(Self {
             started_at: time("started_at", &written.started_at)?,
             next_attempt_at: match &written.next_attempt_at {
@@ -114,7 +113,10 @@ mod tests {
             error: None,
             message: None,
             response: None,
-            url: TargetUrl::parse("https://a.example").unwrap().redacted().clone(),
+            url: TargetUrl::parse("https://a.example")
+                .unwrap()
+                .redacted()
+                .clone(),
             next_attempt_at: Some(Timestamp::from_millis(1_795_341_605_007)),
             source: "events/0/7".parse().unwrap(),
             instance: "pod-0".to_owned(),

@@ -218,7 +218,7 @@ mod tests {
         );
         assert!(Ladder::try_new((1..=16).map(|n| n * second)).is_ok());
         check(vec![second, MS(99)], LadderError::TooShort("99ms".into()));
-        check(vec![second, MS(0)], LadderError::TooShort("0ms".into()));
+        check(vec![second, MS(0)], LadderError::TooShort("0s".into()));
         check(
             vec![60 * second, second, MS(60_000)],
             LadderError::Duplicate("1m".into()),

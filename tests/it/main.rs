@@ -6,6 +6,8 @@
 
 /// The test bed itself: broker, receiver, watchdog.
 mod bed;
+/// What lies in the groups' committed offsets, read and written.
+mod commits;
 /// Endpoints that behave badly or may not be reached.
 mod delivery;
 /// Processes that come, go, die and return.
@@ -16,8 +18,12 @@ mod rejects;
 mod retry;
 /// Which events reach which endpoints, and what arrives there.
 mod routing;
+/// How a process begins and ends, and what it refuses.
+mod start;
 /// Changes of subscriptions while deliveries are under way.
 mod table;
+/// What operators see: health, metrics, logs, and no secrets.
+mod telemetry;
 
 mod support;
 
@@ -35,5 +41,8 @@ fn main() -> ExitCode {
         rejects::tests(),
         delivery::tests(),
         members::tests(),
+        commits::tests(),
+        start::tests(),
+        telemetry::tests(),
     ])
 }

@@ -4,6 +4,9 @@
 //! and generation as a heartbeat does, and its answer is ours to see. It is made for a partition
 //! that the group does not consume, so it cannot move a position. Only the blocking form of the
 //! commit reports back, so it has a thread of its own.
+//!
+//! Beside its position the group keeps when it began ([`FirstStart`]); and what is decided at the
+//! start of an epoch is committed this way before any record is read.
 
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -13,7 +16,10 @@ use rdkafka::error::{KafkaError, KafkaResult};
 
 use super::group::Lookups;
 use super::lease::Lease;
+use super::metadata::{FirstStart, Progress, Stamp};
+use crate::clock::Timestamp;
 use crate::kafka::record::TopicPartition;
+use crate::offset_tracker::FinishedSet;
 use crate::wake::Waker;
 
 /// How soon a question that was answered with a no is asked again.
@@ -21,7 +27,10 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Keeps a [`Lease`] fresh.
 pub(super) struct Confirmation {
-    questions: Option<Sender<i64>>,
+    at: TopicPartition,
+    /// Noted beside every position; none in a group that did not begin at the latest records.
+    pub(super) group_start: Option<Timestamp>,
+    questions: Option<Sender<Vec<Progress>>>,
     answers: Receiver<KafkaResult<()>>,
     thread: Option<JoinHandle<()>>,
     interval: Duration,
@@ -33,26 +42,34 @@ pub(super) struct Confirmation {
 }
 
 impl Confirmation {
-    /// Asks every `interval` by committing a position for `at`.
+    /// Asks every `interval` by committing a position for `at`, as `writer`.
     pub(super) fn start(
         lookups: Lookups,
         at: TopicPartition,
+        writer: u64,
         interval: Duration,
         waker: Waker,
     ) -> std::io::Result<Self> {
-        let (questions, inbox) = bounded::<i64>(1);
+        let (questions, inbox) = bounded::<Vec<Progress>>(1);
+        // These commits are not told apart: no transaction has the number 0.
+        let stamp = Stamp {
+            writer,
+            sequence: 0,
+        };
         let (outbox, answers) = bounded(1);
         let thread = thread::Builder::new()
             .name("confirmation".into())
             .spawn(move || {
-                while let Ok(position) = inbox.recv() {
-                    if outbox.send(lookups.commit(&at, position)).is_err() {
+                while let Ok(progress) = inbox.recv() {
+                    if outbox.send(lookups.commit(&progress, stamp)).is_err() {
                         return;
                     }
                     waker.wake();
                 }
             })?;
         Ok(Self {
+            at,
+            group_start: None,
             questions: Some(questions),
             answers,
             thread: Some(thread),
@@ -63,7 +80,12 @@ impl Confirmation {
         })
     }
 
-    /// The next epoch has begun: what is still open says nothing about it.
+    /// The partition that is committed to.
+    pub(super) fn at(&self) -> &TopicPartition {
+        &self.at
+    }
+
+    /// The next epoch begins: what is still open says nothing about it.
     pub(super) fn begin_epoch(&mut self) {
         self.is_stale = self.asked.is_some();
         self.next = Instant::now();
@@ -71,19 +93,33 @@ impl Confirmation {
 
     /// Asks if it is time to.
     pub(super) fn ask(&mut self, position: i64) {
+        let _: bool = self.ask_with(position, Vec::new());
+    }
+
+    /// The same, and commits `decided` along with it, all or nothing. False: not now.
+    pub(super) fn ask_with(&mut self, position: i64, mut decided: Vec<Progress>) -> bool {
         let now = Instant::now();
         if self.asked.is_some() || now < self.next {
-            return;
+            return false;
         }
-        if self
+        decided.push(Progress {
+            at: self.at.clone(),
+            finished: FinishedSet::empty(position),
+            first_start: FirstStart {
+                at: self.group_start,
+                partitions: None,
+            },
+        });
+        let is_asked = self
             .questions
             .as_ref()
-            .is_some_and(|inbox| inbox.try_send(position).is_ok())
-        {
+            .is_some_and(|inbox| inbox.try_send(decided).is_ok());
+        if is_asked {
             self.asked = Some(now);
             self.is_stale = false;
             self.next = now + self.interval;
         }
+        is_asked
     }
 
     /// The answer to the open question, if it has come. A yes renews the lease from when it was

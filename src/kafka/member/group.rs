@@ -17,6 +17,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
+use super::metadata::{Progress, Stamp};
 use crate::kafka::client_log::ClientLog;
 use crate::kafka::record::{Incoming, TopicPartition};
 use crate::wake::Waker;
@@ -255,10 +256,14 @@ impl Lookups {
         })
     }
 
-    /// Commits a position as a member of the group, and waits for the answer.
-    pub(super) fn commit(&self, at: &TopicPartition, position: i64) -> KafkaResult<()> {
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&at.topic, at.partition, Offset::Offset(position))?;
+    /// Commits progress as a member of the group, without a transaction, and waits for the answer.
+    pub(super) fn commit(&self, progress: &[Progress], stamp: Stamp) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::with_capacity(progress.len());
+        for one in progress {
+            let mut element = list.add_partition(&one.at.topic, one.at.partition);
+            element.set_offset(Offset::Offset(one.finished.base()))?;
+            element.set_metadata(one.metadata(stamp));
+        }
         self.0.commit(&list, CommitMode::Sync)
     }
 

@@ -4,7 +4,7 @@
 //! so starting offsets are always ours: asked for here, once no transaction is pending on them, and
 //! given explicitly.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use super::group::Lookups;
 use super::metadata::FirstStart;
 use crate::clock::Timestamp;
 use crate::kafka::record::TopicPartition;
+use crate::metrics::KafkaMetrics;
 use crate::offset_tracker::{CommitMetadata, FinishedSet};
 
 /// How long one question to the cluster may take; the caller asks again.
@@ -56,16 +57,65 @@ pub struct OutOfRange {
     pub log_end: i64,
 }
 
-/// Starting points for all `partitions`, in their order.
+/// Where an assignment begins.
+pub(super) struct StartingPoints {
+    /// For each partition, in their order.
+    pub starts: Vec<Start>,
+    /// When the group began, if that was under [`FirstStartRule::Latest`]; noted beside the
+    /// confirmation partition's position, so that it is known before any event was read.
+    pub group_start: Option<Timestamp>,
+    /// Whether something was decided here that must be committed before it is acted upon.
+    pub is_decision: bool,
+}
+
+/// What is known of the group's beginning beside its commits.
+pub(super) struct GroupBeginning<'a> {
+    pub rule: FirstStartRule,
+    /// The topics that were there when this process began; none: not known.
+    pub began_with: Option<&'a HashSet<String>>,
+    /// The partition at whose position the group notes its start.
+    pub noted_at: &'a TopicPartition,
+}
+
+/// Starting points for all `partitions`.
 pub(super) fn starting_points(
     lookups: &Lookups,
     partitions: &[TopicPartition],
-    rule: FirstStartRule,
-) -> KafkaResult<Vec<Start>> {
-    if partitions.is_empty() {
-        return Ok(Vec::new());
+    beginning: &GroupBeginning<'_>,
+) -> KafkaResult<StartingPoints> {
+    let asked: Vec<_> = partitions
+        .iter()
+        .chain([beginning.noted_at])
+        .cloned()
+        .collect();
+    let mut committed = lookups.committed(&asked, QUESTION_TIMEOUT)?;
+    let note = committed.pop().flatten();
+    let starts = if partitions.is_empty() {
+        Vec::new()
+    } else {
+        resumed_starts(lookups, partitions, &committed)?
+    };
+    let mut points = StartingPoints {
+        is_decision: beginning.rule == FirstStartRule::Latest
+            && (note.is_none() || starts.iter().any(|start| !start.committed)),
+        group_start: note.as_ref().and_then(|(offset, metadata)| {
+            let found = CommitMetadata::decode(metadata, *offset, None);
+            found.ok().and_then(|found| found.started_at)
+        }),
+        starts,
+    };
+    if points.is_decision {
+        decide_first_start(lookups, &mut points, note.is_none(), beginning)?;
     }
-    let committed = lookups.committed(partitions, QUESTION_TIMEOUT)?;
+    Ok(points)
+}
+
+/// Each partition from its committed offset, or from the log's start if it has none.
+fn resumed_starts(
+    lookups: &Lookups,
+    partitions: &[TopicPartition],
+    committed: &[Option<(i64, String)>],
+) -> KafkaResult<Vec<Start>> {
     let log_starts = lookups.resolve(partitions, Offset::Beginning, QUESTION_TIMEOUT)?;
     let log_ends = lookups.resolve(partitions, Offset::End, QUESTION_TIMEOUT)?;
     let mut starts = Vec::with_capacity(partitions.len());
@@ -82,9 +132,6 @@ pub(super) fn starting_points(
                 out_of_range: None,
             },
         });
-    }
-    if rule == FirstStartRule::Latest && starts.iter().any(|start| !start.committed) {
-        decide_first_start(lookups, &mut starts, &log_ends)?;
     }
     Ok(starts)
 }
@@ -134,13 +181,15 @@ fn resumed(
 
 /// Applies `latest` to the partitions without a committed offset. The first start is noted in the
 /// metadata of every commit; a partition that existed then begins at that time, one that was found
-/// later at its first record.
+/// later at its first record. `is_new`: the group has noted nothing yet.
 fn decide_first_start(
     lookups: &Lookups,
-    starts: &mut [Start],
-    log_ends: &[Option<i64>],
+    points: &mut StartingPoints,
+    is_new: bool,
+    beginning: &GroupBeginning<'_>,
 ) -> KafkaResult<()> {
-    let topics: BTreeSet<Arc<str>> = starts
+    let topics: BTreeSet<Arc<str>> = points
+        .starts
         .iter()
         .map(|start| Arc::clone(&start.at.topic))
         .collect();
@@ -156,9 +205,8 @@ fn decide_first_start(
         counts.insert(topic, count);
     }
     let committed = lookups.committed(&all, QUESTION_TIMEOUT)?;
-    let never_ran = committed.iter().all(Option::is_none);
+    let never_ran = is_new && committed.iter().all(Option::is_none);
     let mut noted: HashMap<Arc<str>, FirstStart> = HashMap::new();
-    let mut group_start = None;
     for (at, entry) in all.iter().zip(&committed) {
         let Some((offset, metadata)) = entry else {
             continue;
@@ -166,44 +214,83 @@ fn decide_first_start(
         let Ok(found) = CommitMetadata::decode(metadata, *offset, None) else {
             continue;
         };
-        group_start = group_start.or(found.started_at);
+        points.group_start = points.group_start.or(found.started_at);
         noted.entry(Arc::clone(&at.topic)).or_insert(FirstStart {
             at: found.started_at,
             partitions: found.partitions_at_start,
         });
     }
-    let now = Timestamp::now();
-    for (index, start) in starts.iter_mut().enumerate() {
-        if start.committed {
-            continue;
-        }
-        if never_ran {
+    if never_ran {
+        points.group_start = Some(Timestamp::now());
+    }
+    for start in points.starts.iter_mut().filter(|start| !start.committed) {
+        let partition = std::slice::from_ref(&start.at);
+        let resolve = |wanted| -> KafkaResult<Option<i64>> {
+            let answer = lookups.resolve(partition, wanted, QUESTION_TIMEOUT)?;
+            Ok(answer.first().copied().flatten())
+        };
+        let is_later = beginning
+            .began_with
+            .is_some_and(|topics| !topics.contains(&*start.at.topic));
+        let begin = if never_ran && !is_later {
             let count = counts.get(&start.at.topic).copied().unwrap_or(0);
-            start.finished = FinishedSet::empty(log_ends[index].unwrap_or(start.finished.base()));
             start.first_start = FirstStart {
-                at: Some(now),
+                at: points.group_start,
                 partitions: u32::try_from(count).ok(),
             };
-            continue;
-        }
-        let note = noted.get(&start.at.topic).copied().unwrap_or_default();
-        start.first_start = FirstStart {
-            at: note.at.or(group_start),
-            partitions: note.partitions.or(Some(0)),
+            resolve(Offset::End)?
+        } else {
+            let note = noted.get(&start.at.topic).copied().unwrap_or_default();
+            start.first_start = FirstStart {
+                at: note.at.or(points.group_start),
+                partitions: note.partitions.or(Some(0)),
+            };
+            let existed = note
+                .partitions
+                .is_some_and(|count| i64::from(start.at.partition) < i64::from(count));
+            match note.at {
+                Some(first) if existed => {
+                    let first = Offset::Offset(first.as_millis());
+                    match resolve(first)? {
+                        Some(after) => Some(after),
+                        None => resolve(Offset::End)?,
+                    }
+                }
+                Some(_) | None => None,
+            }
         };
-        let existed = note
-            .partitions
-            .is_some_and(|count| i64::from(start.at.partition) < i64::from(count));
-        if let (true, Some(first)) = (existed, note.at) {
-            let partitions = std::slice::from_ref(&start.at);
-            let after = lookups.resolve(
-                partitions,
-                Offset::Offset(first.as_millis()),
-                QUESTION_TIMEOUT,
-            )?;
-            let offset = after.first().copied().flatten().or(log_ends[index]);
-            start.finished = FinishedSet::empty(offset.unwrap_or(start.finished.base()));
+        // None: at the log's start, as it is already.
+        if let Some(begin) = begin {
+            start.finished = FinishedSet::empty(begin);
         }
     }
     Ok(())
+}
+
+/// The first and the last stable offset of a partition.
+pub(super) fn log_range(lookups: &Lookups, at: &TopicPartition) -> KafkaResult<(i64, i64)> {
+    let partitions = std::slice::from_ref(at);
+    let first = lookups.resolve(partitions, Offset::Beginning, QUESTION_TIMEOUT)?;
+    let end = lookups.resolve(partitions, Offset::End, QUESTION_TIMEOUT)?;
+    let first = first.first().copied().flatten().unwrap_or(0);
+    Ok((first, end.first().copied().flatten().unwrap_or(first)))
+}
+
+/// Says loudly where a committed offset is not on its log.
+pub(super) fn report_out_of_range(role: &str, metrics: &KafkaMetrics, starts: &[Start]) {
+    for start in starts {
+        let Some(range) = start.out_of_range else {
+            continue;
+        };
+        metrics.out_of_range(&start.at.topic);
+        tracing::error!(
+            role,
+            topic = &*start.at.topic,
+            partition = start.at.partition,
+            committed = range.committed,
+            log_start = range.log_start,
+            log_end = range.log_end,
+            "the committed offset is not on the log (retention passed over it, or the topic was made anew): going on from the log's start"
+        );
+    }
 }

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rdkafka::ClientConfig;
-use rdkafka::TopicPartitionList;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::DeliveryFuture;
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::topic_reader::{Record, TopicReader};
 
@@ -132,7 +132,7 @@ impl Kafka {
         Ok(())
     }
 
-    /// Removes a topic.
+    /// Removes a topic and waits until it is gone.
     pub async fn delete_topic(&self, name: &str) -> anyhow::Result<()> {
         let results = self
             .admin()?
@@ -141,7 +141,49 @@ impl Kafka {
         for result in results {
             result.map_err(|(name, code)| anyhow::anyhow!("topic {name}: {code}"))?;
         }
+        let (config, name) = (self.client_config(), name.to_owned());
+        blocking(move || {
+            let consumer: BaseConsumer = config.create()?;
+            let until = Instant::now() + ANSWER;
+            // An answer takes a moment, so this does not spin.
+            while partitions(&consumer, &name).is_ok() {
+                anyhow::ensure!(Instant::now() < until, "{name} is still there");
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Gives a topic more partitions: `partitions` in all.
+    pub async fn grow_topic(&self, name: &str, partitions: usize) -> anyhow::Result<()> {
+        let growth = NewPartitions::new(name, partitions);
+        let results = self
+            .admin()?
+            .create_partitions([&growth], &admin_options())
+            .await?;
+        for result in results {
+            result.map_err(|(name, code)| anyhow::anyhow!("topic {name}: {code}"))?;
+        }
         Ok(())
+    }
+
+    /// Commits offsets and metadata for a group without members, as any tool may.
+    pub async fn commit(&self, group: &str, commits: Vec<Committed>) -> anyhow::Result<()> {
+        let mut config = self.client_config();
+        config.set("group.id", group);
+        blocking(move || {
+            let consumer: BaseConsumer = config.create()?;
+            let mut list = TopicPartitionList::new();
+            for commit in &commits {
+                let offset = Offset::Offset(commit.offset.context("an offset to commit")?);
+                let mut element = list.add_partition(&commit.topic, commit.partition);
+                element.set_offset(offset)?;
+                element.set_metadata(&commit.metadata);
+            }
+            consumer.commit(&list, CommitMode::Sync)?;
+            Ok(())
+        })
+        .await
     }
 
     /// Produces a record and waits for the broker's acknowledgement.

@@ -65,6 +65,27 @@ impl Process {
         &self.log
     }
 
+    /// What it has said so far.
+    pub fn log_text(&self) -> anyhow::Result<String> {
+        let bytes = std::fs::read(&self.log)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Waits until its log holds `text`.
+    pub async fn wait_for_log(&self, text: &str, within: Duration) -> anyhow::Result<()> {
+        let said = async {
+            let mut tick = tokio::time::interval(POLL);
+            while !self.log_text()?.contains(text) {
+                tick.tick().await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(within, said)
+            .await
+            .with_context(|| format!("`{text}` is not in the log within {within:?}"))
+            .flatten()
+    }
+
     /// Waits until `/ready` answers 200; an error with the log's end when it ends or takes longer.
     pub async fn wait_ready(&self, within: Duration) -> anyhow::Result<()> {
         let ready = async {

@@ -1,0 +1,200 @@
+//! `hooktide events`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::input::{Input, STDIN};
+use super::{Failure, Output, output};
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::kafka::errand::RecordWriter;
+use crate::record::{Coordinates, Event};
+use crate::telemetry::start_log;
+use crate::topic::check_name;
+
+/// The longest line that is read, in bytes: far above what a broker takes by default.
+const LONGEST_LINE: usize = 16 << 20;
+/// From so many events on a bar shows how far it is.
+const MANY: u64 = 10_000;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EventsCommand {
+    /// Produce events, one JSON object a line, and wait until they are acknowledged
+    ///
+    /// Every line of a file is checked before the first is sent. Lines of stdin are sent as they
+    /// come; the first bad one ends the command. Blank lines are passed over.
+    #[command(after_help = "\
+Examples:
+  hooktide events produce --topic events orders.jsonl
+  echo '{\"id\":\"evt_1\",\"type\":\"order.created\",\"data\":{\"amount\":1.10}}' |
+    hooktide events produce --topic events -
+
+`type` and `data` are required; `id`, `tenant`, `timestamp` and others may be there.
+Exit code 1: a line is no event, or not all are acknowledged; the error names the line.")]
+    Produce {
+        /// Topic to write to
+        #[arg(long, value_name = "TOPIC", value_parser = topic_name)]
+        topic: String,
+        /// Kafka key of all these events: they keep their order. Without it they are spread
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+        /// File with events, or `-` for stdin
+        #[arg(value_name = "FILE|-", default_value = STDIN)]
+        file: PathBuf,
+    },
+}
+
+fn topic_name(text: &str) -> Result<String, String> {
+    match check_name(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// How the command ended before its input did.
+struct Stop {
+    error: anyhow::Error,
+    /// The line that is to blame.
+    line: usize,
+}
+
+impl EventsCommand {
+    pub(super) fn run(self, config: &Config, format: Output) -> Result<(), Failure> {
+        let Self::Produce { topic, key, file } = self;
+        if config.topics.is_own(&topic) {
+            return Err(Failure::Refused(anyhow!(
+                "`{topic}` is one of Hooktide's own topics: events go to those of `events.topics`"
+            )));
+        }
+        start_log(&config.telemetry).context("cannot start logging")?;
+        if !config
+            .events
+            .topics
+            .iter()
+            .any(|entry| entry.matches(&topic))
+        {
+            output::talk(&format!(
+                "note: `events.topics` does not name `{topic}`: no router reads it"
+            ));
+        }
+        let check = EventCheck::new(&topic);
+        let mut input = Input::open(&file)?;
+        let mut total = None;
+        if input.is_repeatable() {
+            total = Some(check.all(input)?);
+            input = Input::open(&file)?;
+        }
+        if input.is_terminal() {
+            output::talk("one event a line; Ctrl-D ends");
+        }
+        let writer = RecordWriter::connect(config, &topic).map_err(anyhow::Error::from)?;
+        let bar = bar(total);
+        let result = check.send(input, &writer, key.as_deref(), &bar);
+        writer.settle();
+        bar.finish_and_clear();
+        let acknowledged = writer.acknowledged();
+        match format {
+            Output::Json => output::json(&json!({ "topic": topic, "acknowledged": acknowledged }))?,
+            Output::Text => output::data(&format!("{acknowledged} events acknowledged\n"))?,
+        }
+        // What failed on the cluster comes before what stands further down in the file.
+        let failed = writer.failure().map(|(line, error)| Stop {
+            error: error.into(),
+            line,
+        });
+        match failed.or(result.err()) {
+            Some(Stop { error, line }) => Err(error.context(format!("line {line}")).into()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether lines are events.
+struct EventCheck {
+    at: Coordinates,
+    now: Timestamp,
+}
+
+impl EventCheck {
+    fn new(topic: &str) -> Self {
+        Self {
+            // Where it will stand is not known, and does not matter here.
+            at: Coordinates {
+                topic: topic.into(),
+                partition: 0,
+                offset: 0,
+            },
+            now: Timestamp::now(),
+        }
+    }
+
+    fn line(&self, line: &[u8]) -> anyhow::Result<()> {
+        Event::parse(line, &self.at, self.now)?;
+        Ok(())
+    }
+
+    /// How many events there are, if all lines are events.
+    fn all(&self, mut input: Input) -> anyhow::Result<u64> {
+        let (mut line, mut number, mut events) = (Vec::new(), 0, 0);
+        while input.next_line(&mut line, &mut number, LONGEST_LINE)? {
+            self.line(&line)
+                .with_context(|| format!("nothing is sent: line {number}"))?;
+            events += 1;
+        }
+        Ok(events)
+    }
+
+    /// Hands all lines over up to the first that is no event or cannot be sent. Lines are checked
+    /// here even if [`EventCheck::all`] has seen them: the file may have changed since.
+    fn send(
+        &self,
+        mut input: Input,
+        writer: &RecordWriter,
+        key: Option<&str>,
+        bar: &ProgressBar,
+    ) -> Result<(), Stop> {
+        let (mut line, mut number) = (Vec::new(), 0);
+        let stop = |number| {
+            move |error| Stop {
+                error,
+                line: number,
+            }
+        };
+        while input
+            .next_line(&mut line, &mut number, LONGEST_LINE)
+            .map_err(stop(number))?
+        {
+            self.line(&line).map_err(stop(number))?;
+            writer
+                .write(number, key.map(str::as_bytes), Some(&line))
+                .map_err(|error| stop(number)(error.into()))?;
+            bar.inc(1);
+            if let Some((line, error)) = writer.failure() {
+                return Err(stop(line)(error.into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Shown on a terminal only, and only for many events.
+fn bar(total: Option<u64>) -> ProgressBar {
+    match total {
+        Some(total) if total >= MANY => {
+            let style =
+                ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} {per_sec} {eta}");
+            let bar = ProgressBar::new(total);
+            bar.enable_steady_tick(Duration::from_millis(200));
+            match style {
+                Ok(style) => bar.with_style(style),
+                Err(_) => bar,
+            }
+        }
+        Some(_) | None => ProgressBar::hidden(),
+    }
+}

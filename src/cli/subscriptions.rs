@@ -1,0 +1,189 @@
+//! `hooktide subscriptions`: the table that a role would have, looked at and changed from a terminal.
+
+mod put;
+mod view;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use bytes::Bytes;
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{Failure, Output, output};
+use crate::config::Config;
+use crate::kafka::errand::{NewestRecord, RecordWriter, newest_records};
+use crate::record::SubscriptionKey;
+use crate::telemetry::start_log;
+use crate::topic::Topic;
+use view::View;
+
+/// Whose subscriptions are meant where nobody says.
+const DEFAULT_TENANT: &str = "default";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SubscriptionsCommand {
+    /// Write a subscription, new or changed
+    ///
+    /// It is checked first: an invalid one is not written, and the error names the field and the
+    /// rule. One that is to be signed and has no `secrets` keeps those that it has on the topic; a
+    /// new one gets a generated secret, which is printed this once.
+    #[command(after_help = "\
+Examples:
+  hooktide subscriptions put shop.json --id shop
+  echo '{\"url\":\"https://example.com/hooks\",\"events\":[\"order.*\"]}' |
+    hooktide subscriptions put - --tenant acme
+
+Without --id the `id` in the file is taken, else one is generated and printed.
+Exit code 1: the subscription is invalid, or Kafka has not acknowledged it.")]
+    Put {
+        /// File with the subscription as JSON, or `-` for stdin
+        #[arg(value_name = "FILE|-")]
+        file: PathBuf,
+        /// Its name among those of its tenant
+        #[arg(long, value_name = "ID", value_parser = id)]
+        id: Option<String>,
+        /// Whose it is; without it the `tenant` in the file is taken, else `default`
+        #[arg(long, value_name = "TENANT", value_parser = tenant)]
+        tenant: Option<String>,
+    },
+    /// Show a subscription, its state and, if it is invalid, why; secrets are redacted
+    #[command(after_help = "\
+Examples:
+  hooktide subscriptions get shop
+  hooktide subscriptions get shop --tenant acme --output json
+
+Exit code 1: there is no such subscription.")]
+    Get {
+        /// Its name among those of its tenant
+        #[arg(value_name = "ID", value_parser = id)]
+        id: String,
+        /// Whose it is
+        #[arg(long, value_name = "TENANT", default_value = DEFAULT_TENANT, value_parser = tenant)]
+        tenant: String,
+    },
+    /// Show all subscriptions and their states
+    #[command(after_help = "\
+Examples:
+  hooktide subscriptions list
+  hooktide subscriptions list --tenant acme --output json")]
+    List {
+        /// Only those of this tenant
+        #[arg(long, value_name = "TENANT", value_parser = tenant)]
+        tenant: Option<String>,
+    },
+    /// Delete a subscription; what pends for it is cancelled
+    #[command(after_help = "\
+Examples:
+  hooktide subscriptions delete shop
+  hooktide subscriptions delete shop --tenant acme
+
+Exit code 1: there is no such subscription, or Kafka has not acknowledged it.")]
+    Delete {
+        /// Its name among those of its tenant
+        #[arg(value_name = "ID", value_parser = id)]
+        id: String,
+        /// Whose it is
+        #[arg(long, value_name = "TENANT", default_value = DEFAULT_TENANT, value_parser = tenant)]
+        tenant: String,
+    },
+}
+
+fn id(text: &str) -> Result<String, String> {
+    match SubscriptionKey::try_new(DEFAULT_TENANT, text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn tenant(text: &str) -> Result<String, String> {
+    match SubscriptionKey::try_new(text, "any") {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl SubscriptionsCommand {
+    pub(super) fn run(self, config: &Config, format: Output) -> Result<(), Failure> {
+        start_log(&config.telemetry).context("cannot start logging")?;
+        match self {
+            Self::Put { file, id, tenant } => put::put(config, &file, id, tenant, format)?,
+            Self::Get { id, tenant } => get(config, &key(&tenant, &id)?, format)?,
+            Self::List { tenant } => list(config, tenant.as_deref(), format)?,
+            Self::Delete { id, tenant } => delete(config, &key(&tenant, &id)?, format)?,
+        }
+        Ok(())
+    }
+}
+
+fn key(tenant: &str, id: &str) -> anyhow::Result<SubscriptionKey> {
+    Ok(SubscriptionKey::try_new(tenant, id)?)
+}
+
+fn get(config: &Config, key: &SubscriptionKey, format: Output) -> anyhow::Result<()> {
+    let record = newest(config, key)?.ok_or_else(|| unknown(key))?;
+    let view = View::new(key, &record, &config.subscription_rules());
+    match format {
+        Output::Json => output::json(&view.detailed()),
+        Output::Text => output::data(&view.text()),
+    }
+}
+
+fn list(config: &Config, tenant: Option<&str>, format: Output) -> anyhow::Result<()> {
+    let records = newest_records(config, &config.topics.name(Topic::Subscriptions), |_| true)?;
+    let all = records.len();
+    let rules = config.subscription_rules();
+    // Sorted by their bytes, `a-b/c` would come before `a/c`.
+    let views: BTreeMap<SubscriptionKey, View> = records
+        .iter()
+        .filter_map(|(key, record)| {
+            let key = SubscriptionKey::try_from(&**key).ok()?;
+            let view = View::new(&key, record, &rules);
+            Some((key, view))
+        })
+        .collect();
+    let strays = all - views.len();
+    if strays > 0 {
+        output::talk(&format!(
+            "note: {strays} records have no key of a subscription and are ignored"
+        ));
+    }
+    let is_meant = |view: &&View| tenant.is_none_or(|tenant| view.key().tenant() == tenant);
+    let views: Vec<_> = views.values().filter(is_meant).collect();
+    match format {
+        Output::Json => output::json(&views.iter().map(|view| view.summary()).collect::<Vec<_>>()),
+        Output::Text if views.is_empty() => {
+            output::talk("there are no subscriptions");
+            Ok(())
+        }
+        Output::Text => output::data(&view::table(&views)),
+    }
+}
+
+fn delete(config: &Config, key: &SubscriptionKey, format: Output) -> anyhow::Result<()> {
+    let topic = config.topics.name(Topic::Subscriptions);
+    newest(config, key)?.ok_or_else(|| unknown(key))?;
+    let writer = RecordWriter::connect_to_table(config, &topic)?;
+    let landing = writer.write_one(key.to_string().as_bytes(), None)?;
+    match format {
+        Output::Json => output::json(&json!({
+            "tenant": key.tenant(), "id": key.id(), "revision": landing.offset,
+        })),
+        Output::Text => output::data(&format!("deleted {key}, revision {}\n", landing.offset)),
+    }
+}
+
+/// The newest record of a key, if it is no tombstone.
+fn newest(config: &Config, key: &SubscriptionKey) -> anyhow::Result<Option<NewestRecord>> {
+    let topic = config.topics.name(Topic::Subscriptions);
+    let wanted = Bytes::from(key.to_string());
+    let mut records = newest_records(config, &topic, |key| *key == *wanted)?;
+    Ok(records.remove(&wanted))
+}
+
+fn unknown(key: &SubscriptionKey) -> anyhow::Error {
+    anyhow!(
+        "there is no subscription {key}: `hooktide subscriptions list` shows those of all tenants"
+    )
+}

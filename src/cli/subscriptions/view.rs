@@ -1,0 +1,268 @@
+//! What is shown of a subscription. Nothing secret gets through, of an invalid record least of all:
+//! there nobody knows where a secret may stand.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::cli::output::plain;
+use crate::clock::Timestamp;
+use crate::kafka::errand::NewestRecord;
+use crate::record::SubscriptionKey;
+use crate::record::json_text::{Kind, Node, minify, quote};
+use crate::record::subscription::{Rules, State, TargetUrl};
+use crate::subscription_table::{Compiled, Invalid};
+
+const REDACTED: &str = "\"[redacted]\"";
+/// Every member that a subscription can have and that holds no secret.
+const SHOWN: [&str; 14] = [
+    "version",
+    "id",
+    "tenant",
+    "events",
+    "state",
+    "signatures",
+    "timeout",
+    "retry",
+    "max_concurrency",
+    "rate_limit",
+    "filters",
+    "fields",
+    "description",
+    "labels",
+];
+
+/// A subscription as a person may see it.
+pub(super) struct View {
+    key: SubscriptionKey,
+    revision: i64,
+    written: Option<Timestamp>,
+    content: Result<Compiled, Invalid>,
+    members: Vec<(String, String)>,
+}
+
+/// One line of the list.
+#[derive(Serialize)]
+pub(super) struct Summary<'a> {
+    tenant: &'a str,
+    id: &'a str,
+    state: &'static str,
+    /// Why it is invalid.
+    problem: Option<String>,
+    revision: i64,
+    url: Option<String>,
+    events: Option<Vec<String>>,
+}
+
+/// All that may be seen.
+#[derive(Serialize)]
+pub(super) struct Detailed<'a> {
+    tenant: &'a str,
+    id: &'a str,
+    state: &'static str,
+    /// Why it is invalid.
+    problem: Option<String>,
+    revision: i64,
+    /// When the record was written.
+    written_at: Option<String>,
+    /// The record, redacted; none if it is no JSON object.
+    subscription: Option<Box<RawValue>>,
+}
+
+impl View {
+    /// Judges and redacts the newest record of a key.
+    pub(super) fn new(key: &SubscriptionKey, record: &NewestRecord, rules: &Rules) -> Self {
+        Self {
+            key: key.clone(),
+            revision: record.offset,
+            written: record.timestamp,
+            content: Compiled::parse(key, &record.value, rules),
+            members: redacted_members(&record.value),
+        }
+    }
+
+    /// Whose it is.
+    pub(super) fn key(&self) -> &SubscriptionKey {
+        &self.key
+    }
+
+    fn state(&self) -> &'static str {
+        match &self.content {
+            Err(_) => "invalid",
+            Ok(compiled) => match compiled.subscription.state() {
+                State::Active => "active",
+                State::Paused => "paused",
+                State::Disabled => "disabled",
+            },
+        }
+    }
+
+    fn problem(&self) -> Option<String> {
+        self.content.as_ref().err().map(ToString::to_string)
+    }
+
+    /// One entry of a list.
+    pub(super) fn summary(&self) -> Summary<'_> {
+        let subscription = self
+            .content
+            .as_ref()
+            .ok()
+            .map(|compiled| &compiled.subscription);
+        Summary {
+            tenant: self.key.tenant(),
+            id: self.key.id(),
+            state: self.state(),
+            problem: self.problem(),
+            revision: self.revision,
+            url: subscription.map(|subscription| subscription.url().redacted().to_string()),
+            events: subscription.map(|subscription| {
+                let patterns = subscription.events().iter();
+                patterns.map(ToString::to_string).collect()
+            }),
+        }
+    }
+
+    /// Everything, for JSON.
+    pub(super) fn detailed(&self) -> Detailed<'_> {
+        Detailed {
+            tenant: self.key.tenant(),
+            id: self.key.id(),
+            state: self.state(),
+            problem: self.problem(),
+            revision: self.revision,
+            written_at: self.written.map(|time| time.to_string()),
+            subscription: self.object(),
+        }
+    }
+
+    fn object(&self) -> Option<Box<RawValue>> {
+        if self.members.is_empty() {
+            return None;
+        }
+        let members = self.members.iter();
+        let members: Vec<_> = members
+            .map(|(name, value)| format!("{name}:{value}"))
+            .collect();
+        RawValue::from_string(format!("{{{}}}", members.join(","))).ok()
+    }
+
+    /// Everything, for people: a line for each member.
+    pub(super) fn text(&self) -> String {
+        let mut lines = vec![
+            ("subscription".to_owned(), self.key.to_string()),
+            ("state".to_owned(), self.state().to_owned()),
+        ];
+        lines.extend(
+            self.problem()
+                .map(|problem| ("problem".to_owned(), problem)),
+        );
+        lines.push(("revision".to_owned(), self.revision.to_string()));
+        lines.extend(
+            self.written
+                .map(|time| ("written".to_owned(), time.to_string())),
+        );
+        let members = self.members.iter();
+        lines.extend(members.map(|(name, value)| {
+            let name = name.trim_matches('"');
+            (format!("  {name}"), value.clone())
+        }));
+        let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        lines
+            .iter()
+            .map(|(name, value)| format!("{:width$}  {}\n", plain(name), plain(value)))
+            .collect()
+    }
+}
+
+/// The list for people: a line for each subscription, in columns.
+pub(super) fn table(views: &[&View]) -> String {
+    let mut rows = vec![["SUBSCRIPTION", "STATE", "REVISION", "URL OR PROBLEM"].map(str::to_owned)];
+    rows.extend(views.iter().map(|view| {
+        let summary = view.summary();
+        [
+            view.key.to_string(),
+            summary.state.to_owned(),
+            summary.revision.to_string(),
+            plain(&summary.problem.or(summary.url).unwrap_or_default()),
+        ]
+    }));
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let (key, state, revision) = (width(0), width(1), width(2));
+    rows.iter()
+        .map(|[a, b, c, d]| format!("{a:key$}  {b:state$}  {c:revision$}  {d}\n"))
+        .collect()
+}
+
+/// The members of an object in their order: name and value as JSON, secrets redacted.
+fn redacted_members(value: &[u8]) -> Vec<(String, String)> {
+    let Ok(object) = Node::parse(value) else {
+        return Vec::new();
+    };
+    object
+        .members()
+        .map(|(name, value)| {
+            let is_any = |names: &[&str]| names.iter().any(|known| name.is(known));
+            let shown = if is_any(&["url"]) {
+                url(value)
+            } else if is_any(&["secrets"]) {
+                entries(value, secret)
+            } else if is_any(&["headers"]) {
+                // A header can be as secret as a key: `Authorization`, `X-Api-Key`.
+                members(value, |_, _| REDACTED.to_owned())
+            } else if is_any(&SHOWN) && !value.text().contains("whsec_") {
+                minify(value.text())
+            } else {
+                REDACTED.to_owned()
+            };
+            (name.source().to_owned(), shown)
+        })
+        .collect()
+}
+
+fn url(value: Node<'_>) -> String {
+    let text = value
+        .string()
+        .and_then(|text| String::from_utf8(text.into_owned()).ok());
+    let parsed = text.as_deref().and_then(|text| TargetUrl::parse(text).ok());
+    match parsed {
+        // As it was written, where that gives nothing away.
+        Some(url) if !url.has_credentials() && url.expose().query().is_none() => {
+            minify(value.text())
+        }
+        Some(url) => quote(&url.to_string()),
+        None => REDACTED.to_owned(),
+    }
+}
+
+/// A text that is the secret, or an object that says where it is and until when.
+fn secret(value: Node<'_>) -> String {
+    members(value, |name, value| {
+        if ["\"env\"", "\"file\"", "\"not_after\""].contains(&name)
+            && !value.text().contains("whsec_")
+        {
+            minify(value.text())
+        } else {
+            REDACTED.to_owned()
+        }
+    })
+}
+
+/// A list with each entry shown by `entry`; anything else is redacted.
+fn entries(list: Node<'_>, entry: impl Fn(Node<'_>) -> String) -> String {
+    if list.kind() != Kind::Array {
+        return REDACTED.to_owned();
+    }
+    let shown: Vec<_> = list.elements().map(entry).collect();
+    format!("[{}]", shown.join(","))
+}
+
+/// An object with each value shown by `member`; anything else is redacted.
+fn members(object: Node<'_>, member: impl Fn(&str, Node<'_>) -> String) -> String {
+    if object.kind() != Kind::Object {
+        return REDACTED.to_owned();
+    }
+    let shown: Vec<_> = object
+        .members()
+        .map(|(name, value)| format!("{}:{}", name.source(), member(name.source(), value)))
+        .collect();
+    format!("{{{}}}", shown.join(","))
+}

@@ -1,0 +1,94 @@
+//! Reads a compacted topic of one partition to its end: the newest committed record of each key.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Message, Offset, TopicPartitionList};
+
+use super::{Errand, ErrandError, LastWord, PATIENCE};
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::kafka::client_config;
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// What a key's newest record says.
+#[derive(Clone, Debug)]
+pub struct NewestRecord {
+    /// Its offset.
+    pub offset: i64,
+    /// When it was written.
+    pub timestamp: Option<Timestamp>,
+    /// Its value; keys whose newest record is a tombstone are not there at all.
+    pub value: Bytes,
+}
+
+/// The newest record of each key that is `wanted`, as of now. Blocks.
+///
+/// # Errors
+/// No such topic, several partitions, or the cluster falls silent.
+pub fn newest_records(
+    config: &Config,
+    topic: &str,
+    wanted: impl Fn(&[u8]) -> bool,
+) -> Result<BTreeMap<Bytes, NewestRecord>, ErrandError> {
+    let consumer: BaseConsumer<LastWord> = client_config::table_reader(config)
+        .create_with_context(LastWord::default())
+        .map_err(ErrandError::Client)?;
+    let context = consumer.context();
+    let partitions = Errand { config, topic }.partitions(
+        consumer.client(),
+        || drop(consumer.poll(Duration::ZERO)),
+        |error| context.or(error),
+    )?;
+    if partitions != 1 {
+        let topic = topic.to_owned();
+        return Err(ErrandError::Partitions { topic, partitions });
+    }
+    let mut from_the_start = TopicPartitionList::new();
+    from_the_start
+        .add_partition_offset(topic, 0, Offset::Beginning)
+        .and_then(|()| consumer.assign(&from_the_start))
+        .map_err(ErrandError::Client)?;
+
+    let mut newest = BTreeMap::new();
+    let mut heard = Instant::now();
+    let mut trouble = None;
+    loop {
+        match consumer.poll(POLL) {
+            Some(Ok(message)) => {
+                heard = Instant::now();
+                let key = message.key().unwrap_or_default();
+                if !wanted(key) {
+                    continue;
+                }
+                match message.payload() {
+                    None => drop(newest.remove(key)),
+                    Some(value) => {
+                        let record = NewestRecord {
+                            offset: message.offset(),
+                            timestamp: message.timestamp().to_millis().map(Timestamp::from_millis),
+                            value: Bytes::copy_from_slice(value),
+                        };
+                        newest.insert(Bytes::copy_from_slice(key), record);
+                    }
+                }
+            }
+            // Reported where a fetch has found nothing more that is committed.
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(newest),
+            Some(Err(error)) => trouble = Some(error),
+            None => {}
+        }
+        if heard.elapsed() > PATIENCE {
+            let cause = match trouble {
+                Some(error) => error.to_string(),
+                None => context.or("no answer"),
+            };
+            let topic = topic.to_owned();
+            return Err(ErrandError::Unread { topic, cause });
+        }
+    }
+}
