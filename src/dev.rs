@@ -57,6 +57,9 @@ const TICK: Duration = Duration::from_millis(20);
 /// From one sample event to the next; more of them when it is about kills.
 const BETWEEN_EVENTS: Duration = Duration::from_millis(700);
 const BETWEEN_EVENTS_IN_CHAOS: Duration = Duration::from_millis(100);
+/// Requests that the limited endpoint takes in a second: somewhat less than come.
+const LIMIT: u32 = 1;
+const LIMIT_IN_CHAOS: u32 = 6;
 /// From one line of totals to the next.
 const BETWEEN_TOTALS: Duration = Duration::from_secs(10);
 /// How long the roles may take until they are ready.
@@ -104,7 +107,8 @@ fn perform(
     signal: &CancellationToken,
 ) -> Result<(), DevError> {
     let started = Timestamp::now();
-    let receiver = runtime.block_on(Receiver::start(play.seed, play.chaos))?;
+    let limit = if play.chaos { LIMIT_IN_CHAOS } else { LIMIT };
+    let receiver = runtime.block_on(Receiver::start(play.seed, limit, play.chaos))?;
     let program = program();
     screen.write(&head::head(stage, &program, receiver.address(), play.chaos));
     let (own_roles, detail): (&'static [Role], _) = if play.chaos {
@@ -266,8 +270,13 @@ impl Performance<'_> {
         }
     }
 
-    /// With kills: waits until every delivery has come to its end, or had the time to.
+    /// Waits until the last events have their tasks and, with kills, every delivery has come to its
+    /// end, or had the time to.
     fn settle(&mut self) -> Result<(), DevError> {
+        while self.show.awaits_tasks() {
+            self.watch()?;
+            self.attend()?;
+        }
         let deadline = Instant::now() + SETTLE;
         let mut told = false;
         while let Some((_, ledger)) = &self.killing

@@ -17,7 +17,7 @@ pub enum Endpoint {
     Slow,
     /// Refuses connections.
     Dead,
-    /// Takes one request a second.
+    /// Takes only so many requests a second.
     Limited,
 }
 
@@ -71,7 +71,7 @@ pub const SUBSCRIBERS: [Subscriber; 5] = [
         tenant: "acme",
         events: &["*"],
         schedule: &["1s", "3s", "3s", "10s"],
-        behaves: "takes one request a second, else 429",
+        behaves: "answers 429 to what is too fast",
     },
 ];
 

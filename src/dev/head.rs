@@ -41,7 +41,10 @@ pub fn head(stage: &Stage, program: &Path, receiver: SocketAddr, chaos: bool) ->
             subscriber.schedule.join(", "),
         ));
     }
-    let program = quoted(&program.to_string_lossy());
+    let mut program = quoted(&program.to_string_lossy());
+    if let Some(file) = &stage.config_file {
+        program.push_str(&format!(" --config {}", quoted(&file.to_string_lossy())));
+    }
     let address: String = stage
         .address()
         .iter()

@@ -24,8 +24,6 @@ use crate::clock::Timestamp;
 pub const YOURS: &str = "yours";
 /// How long the slow endpoint takes.
 const SLOW: Duration = Duration::from_secs(2);
-/// What the limited endpoint takes in a second.
-const LIMIT: u32 = 1;
 /// Sightings that may wait to be read; a request waits when there is no more room.
 const ROOM: usize = 1_024;
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -74,12 +72,14 @@ struct Behaviour {
     chance: SmallRng,
     window: Instant,
     in_window: u32,
+    limit: u32,
 }
 
 impl Receiver {
-    /// Listens on a free port of 127.0.0.1. `seed` decides when the flaky endpoint fails; `tells`
-    /// whether [`Self::seen`] hears of requests. Must be called on a tokio runtime.
-    pub async fn start(seed: u64, tells: bool) -> io::Result<Self> {
+    /// Listens on a free port of 127.0.0.1. `seed` decides when the flaky endpoint fails, `limit` is
+    /// what the limited one takes in a second, and `tells` whether [`Self::seen`] hears of requests.
+    /// Must be called on a tokio runtime.
+    pub async fn start(seed: u64, limit: u32, tells: bool) -> io::Result<Self> {
         let refusing = TcpSocket::new_v4()?;
         refusing.bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let dead = refusing.local_addr()?;
@@ -93,6 +93,7 @@ impl Receiver {
                 chance: SmallRng::seed_from_u64(seed),
                 window: Instant::now(),
                 in_window: 0,
+                limit,
             }),
         });
         let routes = Router::new()
@@ -202,6 +203,6 @@ impl Shared {
             state.in_window = 0;
         }
         state.in_window += 1;
-        state.in_window <= LIMIT
+        state.in_window <= state.limit
     }
 }

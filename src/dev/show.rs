@@ -140,6 +140,11 @@ impl Show {
         self.lines(Timestamp::from_millis(i64::MAX))
     }
 
+    /// Whether an event's line waits for its tasks.
+    pub fn awaits_tasks(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// A line that waits for nothing.
     pub fn say(&self, label: &'static str, text: String, mood: Mood, now: Timestamp) -> Line {
         Line {

@@ -150,8 +150,12 @@ fn usual() -> Vec<(&'static str, String)> {
         ("RETRY__TIERS", r#"["1s", "3s", "10s"]"#),
         ("SHUTDOWN__TIMEOUT", "5s"),
         ("TELEMETRY__LISTEN", "127.0.0.1:0"),
-        // librdkafka complains of settings that only some of its clients use, and of brokers that go.
-        ("TELEMETRY__LOG", "warn,librdkafka=error"),
+        // librdkafka complains of settings that only some of its clients use, and of brokers that
+        // go; a recommendation for topics is no matter of topics that are removed at the end.
+        (
+            "TELEMETRY__LOG",
+            "warn,librdkafka=error,hooktide::run=error",
+        ),
     ]
     .into_iter()
     .map(|(name, value)| (name, value.to_owned()))
