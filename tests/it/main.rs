@@ -10,6 +10,8 @@ mod bed;
 mod commits;
 /// Endpoints that behave badly or may not be reached.
 mod delivery;
+/// `hooktide dev`, all in one process.
+mod dev;
 /// Processes that come, go, die and return.
 mod members;
 /// Records that cannot be processed.
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         rejects::tests(),
         delivery::tests(),
         members::tests(),
+        dev::tests(),
         commits::tests(),
         start::tests(),
         telemetry::tests(),
