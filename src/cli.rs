@@ -264,6 +264,24 @@ mod tests {
     }
 
     #[test]
+    fn every_command_has_an_example() {
+        fn check(command: &clap::Command) {
+            let name = command.get_name();
+            if command.has_subcommands() {
+                command.get_subcommands().for_each(check);
+                return;
+            }
+            let help = command.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            assert!(help.starts_with("Example"), "{name}: {help}");
+            assert!(help.contains(&format!(" {name}")), "{name}: {help}");
+            let is_short = |line: &str| line.chars().count() <= 100;
+            assert!(help.lines().all(is_short), "{name}: {help}");
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
     fn roles_are_chosen_once_and_in_order() {
         fn check(arguments: &[&str], expected: &[Role]) {
             let all = ["hooktide", "run"].iter().chain(arguments);

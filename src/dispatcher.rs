@@ -55,7 +55,7 @@ const SWEEP: Duration = Duration::from_millis(100);
 const HAND_BACK_REQUESTS: Duration = Duration::from_millis(1_500);
 const HAND_BACK_COMMITS: Duration = Duration::from_millis(1_000);
 /// How long the last commits may take when the process ends.
-const LAST_COMMITS: Duration = Duration::from_secs(5);
+const LAST_COMMITS: Duration = Duration::from_secs(2);
 /// How long offsets that moved without a record may stay uncommitted.
 const IDLE_COMMIT: Duration = Duration::from_secs(1);
 

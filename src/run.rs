@@ -35,7 +35,7 @@ use crate::router::{self, Router};
 use crate::secret_store::SecretStore;
 use crate::shutdown;
 use crate::subscription_table::SubscriptionTable;
-use crate::telemetry::{Health, TelemetryServer};
+use crate::telemetry::{Component, Health, TelemetryServer};
 use crate::topic::Topic;
 
 /// Room for the headers that a task gains on its way, below the topics' `max.message.bytes`.
@@ -305,10 +305,7 @@ impl Process<'_> {
         let member = self.member_settings(role);
         let subscriptions = Arc::clone(self.subscriptions);
         self.spawn(role, move |shutdown| {
-            let member = Member::join(member, || {
-                health.beat(Instant::now());
-                !shutdown.is_cancelled()
-            })?;
+            let member = Member::join(member, may_go_on(&health, shutdown))?;
             Router::new(
                 member,
                 subscriptions,
@@ -353,10 +350,7 @@ impl Process<'_> {
         let member = self.member_settings(role);
         let runtime = runtime.clone();
         self.spawn(role, move |shutdown| {
-            let member = Member::join(member, || {
-                parts.health.beat(Instant::now());
-                !shutdown.is_cancelled()
-            })?;
+            let member = Member::join(member, may_go_on(&parts.health, shutdown))?;
             let topics: Vec<&str> = parts.settings.delays.keys().map(|topic| &**topic).collect();
             member.subscribe(&topics)?;
             let flights = Flights::new(
@@ -412,6 +406,16 @@ impl Process<'_> {
             drain: config.shutdown.timeout,
             user_agent,
         })
+    }
+}
+
+/// What a member asks while it waits for the cluster: it shows that it is alive, and hears whether
+/// to go on.
+fn may_go_on(health: &Component, shutdown: &CancellationToken) -> impl FnMut() -> bool + 'static {
+    let (health, shutdown) = (health.clone(), shutdown.clone());
+    move || {
+        health.beat(Instant::now());
+        !shutdown.is_cancelled()
     }
 }
 

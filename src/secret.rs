@@ -6,7 +6,8 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-const PREFIX: &str = "whsec_";
+/// What every signing secret begins with as text.
+pub const PREFIX: &str = "whsec_";
 const SHORTEST: usize = 24;
 const LONGEST: usize = 64;
 

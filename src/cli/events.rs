@@ -100,7 +100,7 @@ impl EventsCommand {
         let acknowledged = writer.acknowledged();
         match format {
             Output::Json => output::json(&json!({ "topic": topic, "acknowledged": acknowledged }))?,
-            Output::Text => output::data(&format!("{acknowledged} events acknowledged\n"))?,
+            Output::Text => output::data(&format!("events acknowledged: {acknowledged}\n"))?,
         }
         // What failed on the cluster comes before what stands further down in the file.
         let failed = writer.failure().map(|(line, error)| Stop {

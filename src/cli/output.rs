@@ -36,3 +36,24 @@ pub(super) fn plain(text: &str) -> String {
 pub(super) fn talk(line: &str) {
     drop(writeln!(io::stderr().lock(), "{line}"));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_no_orders_from_outside() {
+        fn check(text: &str, expected: &str) {
+            assert_eq!(plain(text), expected);
+        }
+        check("a\u{1b}[2Jb\nc", "a\u{fffd}[2Jb\u{fffd}c");
+        check(
+            "\u{9b}0m \u{202e}gnp.\u{7f}",
+            "\u{fffd}0m \u{fffd}gnp.\u{fffd}",
+        );
+        check(
+            "b\u{fc}cher \u{6c34} [redacted]",
+            "b\u{fc}cher \u{6c34} [redacted]",
+        );
+    }
+}

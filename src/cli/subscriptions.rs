@@ -146,7 +146,7 @@ fn list(config: &Config, tenant: Option<&str>, format: Output) -> anyhow::Result
     let strays = all - views.len();
     if strays > 0 {
         output::talk(&format!(
-            "note: {strays} records have no key of a subscription and are ignored"
+            "note: records without a key of a subscription, ignored: {strays}"
         ));
     }
     let is_meant = |view: &&View| tenant.is_none_or(|tenant| view.key().tenant() == tenant);

@@ -70,3 +70,14 @@ impl Roles {
         }
     }
 }
+
+/// However the show ends, they do not outlast it: their topics may be removed next.
+impl Drop for Roles {
+    fn drop(&mut self) {
+        self.stop();
+        if let Some(thread) = self.thread.take() {
+            // It was asked for its result before, or another error is on its way.
+            drop(thread.join());
+        }
+    }
+}

@@ -5,13 +5,14 @@ mod newest_records;
 mod record_writer;
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
-use rdkafka::client::Client;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
 pub use newest_records::{NewestRecord, newest_records};
@@ -21,6 +22,10 @@ use crate::config::Config;
 
 /// How long the cluster may be silent before a command gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the news of a new topic may take to reach every broker.
+const NEWS: Duration = Duration::from_secs(2);
+/// How often a topic is asked for until then.
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// Why an errand failed. Each text holds its cause's.
 #[derive(Debug, thiserror::Error)]
@@ -103,10 +108,6 @@ impl LastWord {
             .clone()
             .unwrap_or_else(|| error.to_string())
     }
-
-    fn note(&self, reason: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
-    }
 }
 
 impl ClientContext for LastWord {
@@ -118,52 +119,70 @@ impl ClientContext for LastWord {
         tracing::debug!(target: "librdkafka", %error, reason, "client error");
         // That all brokers are down is the conclusion; the cause was said before.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            self.note(reason);
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         }
     }
 }
 
 impl ConsumerContext for LastWord {}
 
-/// The cluster as one command sees it.
-struct Errand<'a> {
-    config: &'a Config,
-    topic: &'a str,
+impl ProducerContext for LastWord {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }
 
-impl Errand<'_> {
-    /// How many partitions the topic has. `serve` lets the client say why nobody answers.
-    fn partitions<C: ClientContext>(
-        &self,
-        client: &Client<C>,
-        serve: impl FnOnce(),
-        last_word: impl FnOnce(KafkaError) -> String,
-    ) -> Result<usize, ErrandError> {
-        let metadata = client
-            .fetch_metadata(Some(self.topic), PATIENCE)
-            .map_err(|error| {
-                serve();
-                ErrandError::Silent {
-                    servers: self.config.kafka.bootstrap_servers.clone(),
-                    cause: last_word(error),
-                }
-            })?;
-        let found = metadata
-            .topics()
-            .iter()
-            .find(|topic| topic.name() == self.topic);
-        let code = found.and_then(|topic| topic.error().map(RDKafkaErrorCode::from));
-        let topic = self.topic.to_owned();
-        match (found, code) {
-            (None, _) | (_, Some(RDKafkaErrorCode::UnknownTopicOrPartition)) => {
-                Err(if self.config.topics.is_own(self.topic) {
-                    ErrandError::NoOwnTopic(topic)
-                } else {
-                    ErrandError::NoTopic(topic)
-                })
+/// How many partitions a topic has. It is asked for by a producer, whatever comes after: of consumers
+/// the binding does not pass on why a broker cannot be reached.
+fn partitions<C: ProducerContext>(
+    config: &Config,
+    topic: &str,
+    client: &BaseProducer<C>,
+    last_word: &LastWord,
+) -> Result<usize, ErrandError> {
+    let asked = Instant::now();
+    loop {
+        let answer = client.client().fetch_metadata(Some(topic), PATIENCE);
+        let metadata = answer.map_err(|error| {
+            // Long enough for all that it has to say.
+            client.poll(GLANCE);
+            ErrandError::Silent {
+                servers: config.kafka.bootstrap_servers.clone(),
+                cause: last_word.or(error),
             }
-            (Some(_), Some(code)) => Err(ErrandError::Topic { topic, code }),
-            (Some(found), None) => Ok(found.partitions().len()),
+        })?;
+        let found = metadata.topics().iter().find(|seen| seen.name() == topic);
+        let code = found.and_then(|seen| seen.error().map(RDKafkaErrorCode::from));
+        match (found, code) {
+            (Some(found), None) => return Ok(found.partitions().len()),
+            // The broker that answers may not have heard yet of a topic that was made just now.
+            (None, _)
+            | (
+                Some(_),
+                Some(
+                    RDKafkaErrorCode::UnknownTopicOrPartition
+                    | RDKafkaErrorCode::LeaderNotAvailable,
+                ),
+            ) => {
+                if asked.elapsed() > NEWS {
+                    return Err(absent(config, topic, code));
+                }
+                std::thread::sleep(GLANCE);
+            }
+            (Some(_), Some(code)) => {
+                let topic = topic.to_owned();
+                return Err(ErrandError::Topic { topic, code });
+            }
         }
+    }
+}
+
+fn absent(config: &Config, topic: &str, code: Option<RDKafkaErrorCode>) -> ErrandError {
+    let is_own = config.topics.is_own(topic);
+    let topic = topic.to_owned();
+    match code {
+        Some(code @ RDKafkaErrorCode::LeaderNotAvailable) => ErrandError::Topic { topic, code },
+        Some(_) | None if is_own => ErrandError::NoOwnTopic(topic),
+        Some(_) | None => ErrandError::NoTopic(topic),
     }
 }

@@ -20,6 +20,7 @@
 
 mod committer;
 mod confirmation;
+mod error;
 mod group;
 mod lease;
 mod metadata;
@@ -33,9 +34,10 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 
 pub use committer::Substitute;
+pub use error::MemberError;
 pub use group::{PartitionReader, ReadError};
 pub use lease::Lease;
 pub use metadata::{FirstStart, Progress};
@@ -46,15 +48,17 @@ use crate::metrics::RoleKafkaMetrics;
 use crate::wake::Waker;
 use committer::{Committer, Verdict};
 use confirmation::Confirmation;
-use group::{GroupConsumer, Rebalance};
+use group::{GroupConsumer, Lookups, Rebalance};
 use metadata::Stamp;
 use producer::TransactionalProducer;
 use start::GroupBeginning;
 use transaction::Transaction;
 
-/// How a transaction that must end is waited for beyond its budget: librdkafka ends it by its own
-/// timeout before that.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How long a transaction that is given up is waited for while partitions go. Without a broker
+/// librdkafka does not end it; the next epoch waits for that, serving the group meanwhile.
+const GIVE_UP: Duration = Duration::from_secs(2);
+/// How long leaving may take. Without a broker it would take for ever.
+const LEAVE: Duration = Duration::from_millis(1_500);
 
 /// What a member needs to know.
 pub struct Settings {
@@ -75,26 +79,6 @@ pub struct Settings {
     pub substitute: Substitute,
     /// Counts transactions.
     pub metrics: RoleKafkaMetrics,
-}
-
-/// What ends a member for good.
-#[derive(Debug, thiserror::Error)]
-pub enum MemberError {
-    /// Another process runs with this `instance_id`.
-    #[error("another process has taken over this instance id (instance_id must be unique): {0}")]
-    InstanceFenced(String),
-    /// librdkafka cannot go on.
-    #[error("the consumer failed for good: {0}")]
-    Fatal(String),
-    /// The client could not be made: a configuration error.
-    #[error("the Kafka client refuses its configuration: {0}")]
-    Client(#[source] KafkaError),
-    /// No thread could be started, or it died.
-    #[error("the committer's thread is gone")]
-    CommitterGone,
-    /// Shutdown was asked for before the member was up.
-    #[error("stopped before it was up")]
-    Stopped,
 }
 
 /// What happened.
@@ -127,6 +111,7 @@ pub struct Member {
     sequence: u64,
     epochs: u64,
     epoch: Option<Epoch>,
+    may_go_on: Box<dyn FnMut() -> bool>,
 }
 
 struct Epoch {
@@ -144,7 +129,7 @@ impl Member {
     /// A configuration that librdkafka refuses, or [`MemberError::Stopped`].
     pub fn join(
         settings: Settings,
-        mut keep_trying: impl FnMut() -> bool,
+        mut may_go_on: impl FnMut() -> bool + 'static,
     ) -> Result<Self, MemberError> {
         let waker = Waker::of_this_thread();
         let metrics = settings.metrics.clone();
@@ -166,7 +151,7 @@ impl Member {
                     tracing::warn!(role = settings.role, %error, "transactional producer could not be initialised yet");
                 }
             }
-            if !keep_trying() {
+            if !may_go_on() {
                 return Err(MemberError::Stopped);
             }
         };
@@ -201,6 +186,7 @@ impl Member {
             sequence: 0,
             epochs: 0,
             epoch: None,
+            may_go_on: Box::new(may_go_on),
         })
     }
 
@@ -234,11 +220,13 @@ impl Member {
     /// # Errors
     /// Only what ends the member for good.
     pub fn serve(&mut self, position: i64) -> Result<Option<Event>, MemberError> {
-        if let Some(verdict) = self.committer.verdict() {
-            match verdict {
-                Verdict::Committed => return Ok(Some(Event::Committed)),
-                Verdict::Abandoned => return Err(MemberError::CommitterGone),
-            }
+        match self.committer.verdict() {
+            Some(Verdict::Committed) => return Ok(Some(Event::Committed)),
+            // Of an epoch that ended before its last transaction did.
+            Some(Verdict::Abandoned) | None => {}
+        }
+        if self.committer.is_dead() {
+            return Err(MemberError::CommitterGone);
         }
         let served = self.group.serve(Duration::ZERO);
         if let Some(error) = served.error {
@@ -262,11 +250,6 @@ impl Member {
     /// under way.
     pub fn can_commit(&self) -> bool {
         !self.committer.is_busy() && self.epoch.as_ref().is_some_and(|epoch| epoch.confirmed)
-    }
-
-    /// Whether there is an assignment, maybe an empty one.
-    pub fn is_assigned(&self) -> bool {
-        self.epoch.is_some()
     }
 
     /// Starts a transaction: all records and all progress, or nothing. It is carried through until
@@ -337,14 +320,22 @@ impl Member {
             .ok()
     }
 
-    /// Leaves the group; a static member stays in it.
-    pub fn close(mut self) {
-        self.give_up();
+    /// Leaves the group; a static member stays in it. Every reader must have been dropped. Bounded:
+    /// what cannot be ended without a broker is left behind.
+    pub fn close(self) {
+        let deadline = Instant::now() + LEAVE;
         self.lease.end();
-        self.committer.close();
-        self.confirmation.close();
-        self.group.close();
-        tracing::info!(role = self.role, "left the group");
+        let is_through = self.committer.close(deadline)
+            & self.confirmation.close(deadline)
+            & self.group.close(deadline);
+        if is_through {
+            tracing::info!(role = self.role, "left the group");
+        } else {
+            tracing::warn!(
+                role = self.role,
+                "the group could not be left in time, its coordinator finds out after the session timeout"
+            );
+        }
     }
 
     fn begin_epoch(
@@ -354,35 +345,21 @@ impl Member {
     ) -> Result<Option<Event>, MemberError> {
         // Captured first: if this membership ends meanwhile, what is captured is already stale and
         // the broker refuses it.
-        let Some(group_metadata) = self.group.group_metadata() else {
-            return Err(MemberError::Fatal(
-                "the consumer has no group metadata".into(),
-            ));
-        };
+        let none = || MemberError::Fatal("the consumer has no group metadata".into());
+        let group_metadata = self.group.group_metadata().ok_or_else(none)?;
         self.confirmation.begin_epoch();
         let lookups = self.group.lookups();
         let starts = loop {
-            let beginning = GroupBeginning {
-                rule: self.first_start,
-                began_with: self.began_with.as_ref(),
-                noted_at: self.confirmation.at(),
-            };
-            match start::starting_points(&lookups, &partitions, &beginning) {
-                Ok(points) => {
-                    self.confirmation.group_start = points.group_start;
-                    if !points.is_decision {
-                        break points.starts;
-                    }
-                    // Committed at once, and acted upon as it is read back: who is told that this
-                    // group is ready must be able to count on it, whatever happens next.
-                    self.decide_first_start(&points.starts, position);
-                }
-                Err(error) => {
-                    tracing::warn!(
-                        role = self.role, %error,
-                        "committed offsets are not known yet (a transaction may be pending on them)"
-                    );
-                }
+            if !(self.may_go_on)() {
+                // Nothing is begun any more; librdkafka still waits for an answer.
+                self.release()?;
+                return Ok(None);
+            }
+            // The last epoch's transaction first: it may yet move these offsets.
+            if self.has_given_up()
+                && let Some(starts) = self.starting_points(&lookups, &partitions, position)
+            {
+                break starts;
             }
             // Serving keeps the membership; a rebalance that comes now makes this one void.
             let served = self.group.serve(Duration::from_millis(50));
@@ -428,6 +405,38 @@ impl Member {
         )))
     }
 
+    /// Where the partitions of a new assignment begin; none: not known yet, or being committed.
+    fn starting_points(
+        &mut self,
+        lookups: &Lookups,
+        partitions: &[TopicPartition],
+        position: i64,
+    ) -> Option<Vec<Start>> {
+        let beginning = GroupBeginning {
+            rule: self.first_start,
+            began_with: self.began_with.as_ref(),
+            noted_at: self.confirmation.at(),
+        };
+        match start::starting_points(lookups, partitions, &beginning) {
+            Ok(points) => {
+                self.confirmation.group_start = points.group_start;
+                if !points.is_decision {
+                    return Some(points.starts);
+                }
+                // Committed at once, and acted upon as it is read back: who is told that this
+                // group is ready must be able to count on it, whatever happens next.
+                self.decide_first_start(&points.starts, position);
+            }
+            Err(error) => {
+                tracing::warn!(
+                    role = self.role, %error,
+                    "committed offsets are not known yet (a transaction may be pending on them)"
+                );
+            }
+        }
+        None
+    }
+
     /// Has the group commit where partitions begin that it never had before.
     fn decide_first_start(&mut self, starts: &[Start], position: i64) {
         if let Some(Err(error)) = self.confirmation.answer(&self.lease) {
@@ -452,28 +461,25 @@ impl Member {
         }
     }
 
-    /// Waits until no transaction is under way, giving up the one that is.
+    /// Gives the transaction under way up, and waits a little until it has ended.
     fn give_up(&mut self) {
         self.committer.cancel();
-        if self.committer.is_busy() && self.committer.wait(Instant::now() + LONGEST_WAIT).is_none()
-        {
-            tracing::error!(
+        if self.committer.is_busy() && self.committer.wait(Instant::now() + GIVE_UP).is_none() {
+            tracing::warn!(
                 role = self.role,
-                "a transaction does not end; its producer is fenced by the next"
+                "a transaction does not end yet, the next assignment waits for it"
             );
         }
     }
 
+    /// Whether the last epoch's transaction has ended.
+    fn has_given_up(&mut self) -> bool {
+        !self.committer.is_busy() || self.committer.verdict().is_some()
+    }
+
     fn note(&self, error: &KafkaError) -> Result<(), MemberError> {
         if let Some((code, reason)) = self.group.fatal_error() {
-            return Err(if code == RDKafkaErrorCode::FencedInstanceId {
-                MemberError::InstanceFenced(reason)
-            } else {
-                MemberError::Fatal(reason)
-            });
-        }
-        if self.committer.is_dead() {
-            return Err(MemberError::CommitterGone);
+            return Err(MemberError::of_consumer(code, reason));
         }
         tracing::warn!(role = self.role, %error, "consumer error");
         Ok(())

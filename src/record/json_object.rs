@@ -6,6 +6,8 @@ use std::{fmt, str};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::secret;
+
 /// How many arrays and objects may stand in one another. Readers of JSON that call themselves for
 /// each level, ours and those of receivers, stay far from the end of their stack.
 const DEEPEST: usize = 128;
@@ -73,8 +75,11 @@ pub(super) fn members(bytes: &[u8]) -> Result<Members, JsonError> {
 }
 
 /// The start of a name, for an error: names come from outside, may be of any length and hold line
-/// ends that would forge a log.
+/// ends that would forge a log. A secret that was put in a name's place is cut off.
 pub(super) fn shown_name(name: &str) -> String {
+    if let Some((before, _)) = name.split_once(secret::PREFIX) {
+        return format!("{}{}...", shown_name(before), secret::PREFIX);
+    }
     let shown = |char: char| if char.is_control() { '\u{fffd}' } else { char };
     name.chars().take(SHOWN_NAME).map(shown).collect()
 }

@@ -6,6 +6,8 @@
 
 /// The test bed itself: broker, receiver, watchdog.
 mod bed;
+/// The commands besides `run`, as typed.
+mod cli;
 /// What lies in the groups' committed offsets, read and written.
 mod commits;
 /// Endpoints that behave badly or may not be reached.
@@ -14,6 +16,8 @@ mod delivery;
 mod dev;
 /// Processes that come, go, die and return.
 mod members;
+/// Brokers that do not answer.
+mod outages;
 /// Records that cannot be processed.
 mod rejects;
 /// When a delivery is tried again, and when it is given up.
@@ -37,6 +41,9 @@ fn main() -> ExitCode {
     }
     support::run([
         bed::tests(),
+        cli::tests(),
+        cli::events::tests(),
+        cli::subscriptions::tests(),
         routing::tests(),
         retry::tests(),
         table::tests(),
@@ -47,5 +54,6 @@ fn main() -> ExitCode {
         commits::tests(),
         start::tests(),
         telemetry::tests(),
+        outages::tests(),
     ])
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::hooktide::Installation;
-use crate::support::kafka::{Kafka, NewRecord};
+use crate::support::kafka::NewRecord;
 use crate::support::process::Process;
 use crate::support::receiver::{Answer, Received};
 use crate::support::scene::{BOTH, READY, SOON, Scene, event};
@@ -45,9 +45,11 @@ async fn produce(
             ..NewRecord::value(event(&format!("{topic}/{number}"), json!({})).to_string())
         })
         .collect();
-    // A producer of its own: an old one would have to hear of new partitions first.
-    let kafka = Kafka::new(installation.kafka().bootstrap_servers())?;
-    kafka.produce_all(topic, &records).await.map(drop)
+    installation
+        .kafka()
+        .produce_all(topic, &records)
+        .await
+        .map(drop)
 }
 
 /// The numbers of the events of [`produce`] that tasks were made of, each as often as it was.

@@ -123,6 +123,20 @@ impl Bed {
             .context("this test is not in its module's `kafka:` list")
     }
 
+    /// The same test with a broker that nobody else uses. None: this machine cannot start one.
+    pub fn with_broker_apart(&self) -> anyhow::Result<Option<(Self, Broker)>> {
+        let broker = match Broker::start_apart(&self.folder.join("broker")) {
+            Ok(broker) => broker,
+            Err(StartError::Missing(_)) if !is_ci() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let bed = Self {
+            kafka: Some(broker.kafka().clone()),
+            folder: self.folder.clone(),
+        };
+        Ok(Some((bed, broker)))
+    }
+
     /// The test's own folder. Files named `*.log` are shown when the test fails.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -266,3 +266,41 @@ fn members(object: Node<'_>, member: impl Fn(&str, Node<'_>) -> String) -> Strin
         .collect();
     format!("{{{}}}", shown.join(","))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        fn check(value: &str, expected: &str) {
+            let members = redacted_members(value.as_bytes());
+            let shown: Vec<_> = members.iter().map(|(n, v)| format!("{n}:{v}")).collect();
+            assert_eq!(shown.join(","), expected, "{value}");
+        }
+        let kept = r#""events":["a",1.10],"timeout":"1s","labels":{"a":"b"}"#;
+        check(&format!("{{ {} }}", kept.replace(':', " : ")), kept);
+        check(r#"{"url":"https:\/\/a"}"#, r#""url":"https:\/\/a""#);
+        check(
+            r#"{"url":"https://u:p@a/b?c=d"}"#,
+            r#""url":"https://[redacted]@a/b?[redacted]""#,
+        );
+        check(r#"{"url":"u:p@a"}"#, r#""url":"[redacted]""#);
+        check(r#"{"url":["https://u:p@a"]}"#, r#""url":"[redacted]""#);
+        check(
+            r#"{"secrets":["a",{"key":"b","env":"C","sealed":"d","not_after":"e"},1]}"#,
+            r#""secrets":["[redacted]",{"key":"[redacted]","env":"C","sealed":"[redacted]","not_after":"e"},"[redacted]"]"#,
+        );
+        check(r#"{"s\u0065crets":"a"}"#, r#""s\u0065crets":"[redacted]""#);
+        check(
+            r#"{"headers":{"A":"b"},"other":"c"}"#,
+            r#""headers":{"A":"[redacted]"},"other":"[redacted]""#,
+        );
+        check(
+            r#"{"description":"use whsec_abc","secrets":[{"env":"whsec_a"}]}"#,
+            r#""description":"[redacted]","secrets":[{"env":"[redacted]"}]"#,
+        );
+        check("whsec_abc", "");
+        check(r#"["whsec_abc"]"#, "");
+    }
+}

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
-use super::{Errand, ErrandError, LastWord, PATIENCE};
+use super::{ErrandError, LastWord, PATIENCE, partitions};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::kafka::client_config;
@@ -35,19 +36,17 @@ pub fn newest_records(
     topic: &str,
     wanted: impl Fn(&[u8]) -> bool,
 ) -> Result<BTreeMap<Bytes, NewestRecord>, ErrandError> {
-    let consumer: BaseConsumer<LastWord> = client_config::table_reader(config)
+    let probe: BaseProducer<LastWord> = client_config::admin(config)
         .create_with_context(LastWord::default())
         .map_err(ErrandError::Client)?;
-    let context = consumer.context();
-    let partitions = Errand { config, topic }.partitions(
-        consumer.client(),
-        || drop(consumer.poll(Duration::ZERO)),
-        |error| context.or(error),
-    )?;
+    let partitions = partitions(config, topic, &probe, probe.context())?;
     if partitions != 1 {
         let topic = topic.to_owned();
         return Err(ErrandError::Partitions { topic, partitions });
     }
+    let consumer: BaseConsumer<LastWord> = client_config::table_reader(config)
+        .create_with_context(LastWord::default())
+        .map_err(ErrandError::Client)?;
     let mut from_the_start = TopicPartitionList::new();
     from_the_start
         .add_partition_offset(topic, 0, Offset::Beginning)
@@ -85,7 +84,7 @@ pub fn newest_records(
         if heard.elapsed() > PATIENCE {
             let cause = match trouble {
                 Some(error) => error.to_string(),
-                None => context.or("no answer"),
+                None => consumer.context().or("no answer"),
             };
             let topic = topic.to_owned();
             return Err(ErrandError::Unread { topic, cause });

@@ -1,6 +1,6 @@
 //! Writes records and knows which were acknowledged by all replicas in sync.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
@@ -10,7 +10,7 @@ use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::{Errand, ErrandError, LastWord};
+use super::{ErrandError, LastWord, partitions};
 use crate::config::Config;
 use crate::kafka::client_config;
 
@@ -75,12 +75,8 @@ impl RecordWriter {
         let producer: BaseProducer<Context> = client_config::errand_producer(config)
             .create_with_context(Context::default())
             .map_err(ErrandError::Client)?;
-        let context = Arc::clone(producer.context());
-        let partitions = Errand { config, topic }.partitions(
-            producer.client(),
-            || producer.poll(POLL),
-            |error| context.last_word.or(error),
-        )?;
+        let last_word = &producer.context().last_word;
+        let partitions = partitions(config, topic, &producer, last_word)?;
         let topic = topic.to_owned();
         Ok((Self { topic, producer }, partitions))
     }

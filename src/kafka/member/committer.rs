@@ -87,7 +87,13 @@ impl Committer {
                         return;
                     }
                     waker.wake();
+                    // Its successor ends what it left pending, for which the next epoch waits.
+                    if worker.producer.is_none() {
+                        worker.producer = worker.rebuilt();
+                    }
                 }
+                drop(worker);
+                drop(outbox);
             })?;
         Ok(Self {
             jobs: Some(jobs),
@@ -159,15 +165,23 @@ impl Committer {
         std::mem::take(&mut self.busy).then_some(Verdict::Abandoned)
     }
 
-    /// Ends the thread and with it the producer.
-    pub(super) fn close(mut self) {
+    /// Ends the thread and with it the producer. False: it has not ended by `deadline` and is left
+    /// behind, as a call that only the broker can end may be under way.
+    pub(super) fn close(mut self, deadline: Instant) -> bool {
         self.cancel();
         self.jobs = None;
+        // The thread drops its end last of all.
+        while match self.verdicts.recv_deadline(deadline) {
+            Ok(_) => true,
+            Err(RecvTimeoutError::Disconnected) => false,
+            Err(RecvTimeoutError::Timeout) => return false,
+        } {}
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the committer's thread had panicked");
         }
+        true
     }
 }
 

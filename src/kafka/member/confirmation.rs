@@ -11,7 +11,7 @@
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rdkafka::error::{KafkaError, KafkaResult};
 
 use super::group::Lookups;
@@ -137,14 +137,20 @@ impl Confirmation {
         Some(answer)
     }
 
-    /// Ends the thread. While a question is open it is left behind: the answer may never come.
-    pub(super) fn close(mut self) {
+    /// Ends the thread. False: the answer to an open question has not come by `deadline` (it may
+    /// never come), and the thread is left behind.
+    pub(super) fn close(mut self, deadline: Instant) -> bool {
         self.questions = None;
-        if self.asked.is_none()
-            && let Some(thread) = self.thread.take()
+        if self.asked.is_some()
+            && self.answers.recv_deadline(deadline) == Err(RecvTimeoutError::Timeout)
+        {
+            return false;
+        }
+        if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the confirmation's thread had panicked");
         }
+        true
     }
 }

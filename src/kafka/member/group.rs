@@ -6,8 +6,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use crossbeam_channel::{RecvTimeoutError, bounded};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{
@@ -207,13 +209,30 @@ impl GroupConsumer {
         self.consumer.client().fatal_error()
     }
 
-    /// Leaves the group (a static member stays in it) and waits until that is done.
-    pub(super) fn close(self) {
+    /// Leaves the group (a static member stays in it). False: that is not done by `deadline`, and
+    /// goes on in the background as long as the process lives.
+    pub(super) fn close(self, deadline: Instant) -> bool {
+        let consumer = Arc::clone(&self.consumer);
+        drop(self);
+        let (closed, wait) = bounded::<()>(0);
+        let closing = thread::Builder::new()
+            .name("leaving".into())
+            .spawn(move || {
+                // Closes it, unless a thread that was left behind still has it.
+                drop(consumer);
+                drop(closed);
+            });
+        closing.is_ok() && wait.recv_deadline(deadline) == Err(RecvTimeoutError::Disconnected)
+    }
+}
+
+impl Drop for GroupConsumer {
+    /// Whoever drops the consumer itself last serves a rebalance that its closing brings.
+    fn drop(&mut self) {
         self.consumer
             .context()
             .closing
             .store(true, Ordering::Release);
-        drop(self.consumer);
     }
 }
 

@@ -315,6 +315,12 @@ fn names_what_is_wrong_with_secrets() {
         json!([{"key":SECRET,"nbf":1}]),
         "`secrets[0].nbf`: is not known here",
     );
+    // A secret in a name's place is not repeated either.
+    check(
+        "secrets",
+        json!([{SECRET: 1}]),
+        "`secrets[0].whsec_...`: is not known here",
+    );
     for name in ["", "1A", "A-B", "A=B"] {
         check(
             "secrets",

@@ -4,10 +4,12 @@
 mod docker;
 mod maven;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use anyhow::Context;
 
 use super::kafka::Kafka;
 use super::{tail, watchdog};
@@ -43,7 +45,10 @@ impl Broker {
             });
         }
         let no_jars = match maven::libraries() {
-            Ok(libraries) => return Self::await_ready(maven::start(&libraries)?),
+            Ok(libraries) => {
+                let folder = watchdog::folder().join("broker");
+                return Self::await_ready(maven::start(&libraries, &folder)?);
+            }
             Err(StartError::Missing(why)) => why,
             Err(failed) => return Err(failed),
         };
@@ -54,6 +59,22 @@ impl Broker {
             ))),
             Err(failed) => Err(failed),
         }
+    }
+
+    /// Starts one that nobody else uses, to be frozen: `HOOKTIDE_TEST_KAFKA` is no such.
+    pub fn start_apart(folder: &Path) -> Result<Self, StartError> {
+        Self::await_ready(maven::start(&maven::libraries()?, folder)?)
+    }
+
+    /// Freezes it (`STOP`) or lets it go on (`CONT`).
+    pub fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = process.as_ref().context("not started by this run")?.id();
+        let status = Command::new("kill")
+            .args(["-s", name, &id.to_string()])
+            .status()?;
+        anyhow::ensure!(status.success(), "kill -s {name} ended with {status}");
+        Ok(())
     }
 
     /// How to reach it.
@@ -100,6 +121,12 @@ impl Broker {
         process
             .as_mut()
             .is_some_and(|process| matches!(process.try_wait(), Ok(Some(_))))
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads Prometheus' text format.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
 
@@ -35,6 +35,18 @@ impl Metrics {
         };
         let of_name = self.0.iter().filter(|(series, _)| matches(series));
         of_name.map(|(_, value)| value).sum()
+    }
+
+    /// The names of the labels that series of this metric have.
+    pub fn labels(&self, name: &str) -> BTreeSet<String> {
+        let of_name = self.0.keys().filter_map(|series| {
+            let (found, rest) = series.split_once('{')?;
+            (found == name).then(|| rest.trim_end_matches('}'))
+        });
+        of_name
+            .flat_map(|labels| labels.split("\","))
+            .filter_map(|label| Some(label.split_once('=')?.0.to_owned()))
+            .collect()
     }
 
     /// Whether there is any series of this metric.

@@ -1,8 +1,9 @@
 //! A Hooktide installation of a test's own: application id, topics, configuration, processes.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -98,8 +99,33 @@ impl Installation {
 
     /// Runs `hooktide` with these arguments to its end.
     pub async fn command(&self, arguments: &[&str]) -> anyhow::Result<Ran> {
+        self.command_fed(arguments, "").await
+    }
+
+    /// Runs `hooktide` with these arguments and this on its stdin to its end.
+    pub async fn command_fed(&self, arguments: &[&str], input: &str) -> anyhow::Result<Ran> {
         let mut command = self.hooktide(arguments);
-        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        let input = input.to_owned();
+        let run = move || {
+            let mut child = command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()?;
+            let mut stdin = child.stdin.take();
+            // Beside the reading of its output, or both sides could wait for each other; and one that
+            // ends before it has read everything is what some tests are about.
+            let feeder = std::thread::spawn(move || {
+                let fed = stdin
+                    .as_mut()
+                    .map(|stdin| stdin.write_all(input.as_bytes()));
+                drop(fed);
+            });
+            let output = child.wait_with_output();
+            drop(feeder.join());
+            output
+        };
+        let output = tokio::task::spawn_blocking(run).await??;
         Ok(Ran {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout)?,

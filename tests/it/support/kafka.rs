@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::DeliveryFuture;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::topic_reader::{Record, TopicReader};
@@ -129,7 +129,25 @@ impl Kafka {
         for result in results {
             result.map_err(|(name, code)| anyhow::anyhow!("topic {name}: {code}"))?;
         }
-        Ok(())
+        self.wait_for_topic_to_be_known(name).await
+    }
+
+    /// The controller has made a topic before the brokers hear of it.
+    async fn wait_for_topic_to_be_known(&self, name: &str) -> anyhow::Result<()> {
+        let consumer: Arc<BaseConsumer> = Arc::new(self.client_config().create()?);
+        let known = async {
+            let mut tick = tokio::time::interval(Duration::from_millis(20));
+            loop {
+                tick.tick().await;
+                let (consumer, name) = (Arc::clone(&consumer), name.to_owned());
+                if blocking(move || partitions(&consumer, &name)).await.is_ok() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(ANSWER, known)
+            .await
+            .with_context(|| format!("no broker knows topic {name}"))
     }
 
     /// Removes a topic and waits until it is gone.
@@ -154,7 +172,7 @@ impl Kafka {
         .await
     }
 
-    /// Gives a topic more partitions: `partitions` in all.
+    /// Gives a topic more partitions: `partitions` in all, which can be produced to at once.
     pub async fn grow_topic(&self, name: &str, partitions: usize) -> anyhow::Result<()> {
         let growth = NewPartitions::new(name, partitions);
         let results = self
@@ -164,7 +182,21 @@ impl Kafka {
         for result in results {
             result.map_err(|(name, code)| anyhow::anyhow!("topic {name}: {code}"))?;
         }
-        Ok(())
+        let (producer, name) = (self.producer.clone(), name.to_owned());
+        blocking(move || {
+            let until = Instant::now() + ANSWER;
+            // Asking is also what tells the producer.
+            let known = || -> anyhow::Result<bool> {
+                let metadata = producer.client().fetch_metadata(Some(&name), ANSWER)?;
+                let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+                Ok(topic.is_some_and(|topic| topic.partitions().len() == partitions))
+            };
+            while !known()? {
+                anyhow::ensure!(Instant::now() < until, "{name} does not grow");
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Commits offsets and metadata for a group without members, as any tool may.

@@ -112,6 +112,11 @@ impl Process {
         Ok(http_get(self.telemetry, path).await?.0)
     }
 
+    /// What a path of its telemetry answers: status and body.
+    pub async fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        http_get(self.telemetry, path).await
+    }
+
     /// Its metrics now.
     pub async fn metrics(&self) -> anyhow::Result<Metrics> {
         let (status, text) = http_get(self.telemetry, "/metrics").await?;
@@ -135,10 +140,13 @@ impl Process {
                 }
             }
         };
-        tokio::time::timeout(within, met)
-            .await
-            .with_context(|| format!("the metrics did not get there within {within:?}"))
-            .flatten()
+        match tokio::time::timeout(within, met).await {
+            Ok(met) => met,
+            Err(_) => anyhow::bail!(
+                "the metrics did not get there within {within:?}: {:#?}",
+                self.metrics().await?
+            ),
+        }
     }
 
     /// Asks it to drain and end.

@@ -50,15 +50,14 @@ pub fn libraries() -> Result<PathBuf, StartError> {
     Ok(libraries)
 }
 
-/// Starts a broker on free ports, with its data in the run's folder.
-pub fn start(libraries: &Path) -> Result<Started, StartError> {
+/// Starts a broker on free ports, with its data in `folder`.
+pub fn start(libraries: &Path, folder: &Path) -> Result<Started, StartError> {
     let failed = |error: anyhow::Error| StartError::Failed(format!("{error:#}"));
-    try_start(libraries).map_err(failed)
+    try_start(libraries, folder).map_err(failed)
 }
 
-fn try_start(libraries: &Path) -> anyhow::Result<Started> {
-    let folder = watchdog::folder().join("broker");
-    fs::create_dir_all(&folder)?;
+fn try_start(libraries: &Path, folder: &Path) -> anyhow::Result<Started> {
+    fs::create_dir_all(folder)?;
     let (port, controller_port) = (free_port()?, free_port()?);
     let data = folder.join("data");
     let settings = folder.join("server.properties");
