@@ -187,7 +187,7 @@ fn bar(total: Option<u64>) -> ProgressBar {
     match total {
         Some(total) if total >= MANY => {
             let style =
-                ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} {per_sec} {eta}");
+                ProgressStyle::with_template("{bar:40} {human_pos}/{human_len}, {eta} left");
             let bar = ProgressBar::new(total);
             bar.enable_steady_tick(Duration::from_millis(200));
             match style {
