@@ -69,7 +69,7 @@ struct Shared {
 
 struct Behaviour {
     requests: u64,
-    chance: SmallRng,
+    chance: Chance,
     window: Instant,
     in_window: u32,
     limit: u32,
@@ -90,7 +90,7 @@ impl Receiver {
             seen: tells.then_some(tell),
             state: Mutex::new(Behaviour {
                 requests: 0,
-                chance: SmallRng::seed_from_u64(seed),
+                chance: Chance::new(seed),
                 window: Instant::now(),
                 in_window: 0,
                 limit,
@@ -193,7 +193,7 @@ impl Shared {
 
     fn is_unlucky(&self) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.chance.random_bool(0.5)
+        state.chance.is_unlucky()
     }
 
     fn is_within_limit(&self, now: Instant) -> bool {
@@ -204,5 +204,57 @@ impl Shared {
         }
         state.in_window += 1;
         state.in_window <= state.limit
+    }
+}
+
+/// Even chances, but for long runs: the first is bad luck, and never more than two in a row are alike.
+struct Chance {
+    random: SmallRng,
+    last: bool,
+    in_a_row: u32,
+}
+
+impl Chance {
+    const LONGEST_RUN: u32 = 2;
+
+    fn new(seed: u64) -> Self {
+        Self {
+            random: SmallRng::seed_from_u64(seed),
+            last: false,
+            in_a_row: Self::LONGEST_RUN,
+        }
+    }
+
+    fn is_unlucky(&mut self) -> bool {
+        let is_unlucky = match self.in_a_row {
+            Self::LONGEST_RUN.. => !self.last,
+            _ => self.random.random_bool(0.5),
+        };
+        self.in_a_row = match is_unlucky == self.last {
+            true => self.in_a_row + 1,
+            false => 1,
+        };
+        self.last = is_unlucky;
+        is_unlucky
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn luck_comes_about_every_second_time_and_soon() {
+        for seed in 0..50 {
+            let mut chance = Chance::new(seed);
+            let luck: Vec<bool> = (0..1_000).map(|_| chance.is_unlucky()).collect();
+            assert!(luck[0], "{seed}");
+            assert!(
+                luck.windows(3)
+                    .all(|three| three[0] != three[1] || three[1] != three[2])
+            );
+            let unlucky = luck.iter().filter(|one| **one).count();
+            assert!((400..600).contains(&unlucky), "{seed}: {unlucky}");
+        }
     }
 }
