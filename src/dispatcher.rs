@@ -263,7 +263,11 @@ impl Dispatcher {
         {
             match taken {
                 Taken::Record { lane, record } => self.taken(lane, &record, now),
-                Taken::OutOfRange { lane } => self.out_of_range(lane),
+                Taken::OutOfRange { lane } => {
+                    if let Some(at) = self.lanes.at(lane) {
+                        self.member.begin_anew(at);
+                    }
+                }
             }
         }
     }
@@ -272,45 +276,40 @@ impl Dispatcher {
         self.desk.bytes() >= self.with.settings.memory
     }
 
-    fn out_of_range(&mut self, lane: usize) {
-        if let Some(at) = self.lanes.at(lane)
-            && let Some(log_start) = self.member.restart(at)
-        {
-            self.lanes.restart(lane, log_start);
-        }
-    }
-
     fn taken(&mut self, lane: usize, record: &Incoming, now: Timestamp) {
-        if let Some(adoption) = self.adoptions.adopt(&record.at) {
-            return self.adopt(lane, adoption);
+        if self.adopt(lane, record) {
+            return;
         }
         let delay = self.lanes.delay(lane);
         self.at_desk(|desk, view| desk.take(record, lane, delay, view, now));
     }
 
     /// A request that was under way when its partition went is this record's: it is not sent again.
-    fn adopt(&mut self, lane: usize, adoption: Adoption<(InFlight, Landed)>) {
-        match adoption {
-            Adoption::OnTheWire(number) => {
-                if let Some(flight) = self.in_flight.get_mut(&number) {
+    fn adopt(&mut self, lane: usize, record: &Incoming) -> bool {
+        match self.adoptions.adopt(&record.at) {
+            Some(Adoption::OnTheWire(number)) => match self.in_flight.get_mut(&number) {
+                Some(flight) if flight.task.is_of(record) => {
                     flight.is_ours = true;
                     flight.task.lane = lane;
+                    true
                 }
-            }
-            Adoption::Ended((mut flight, landed)) => {
+                Some(_) | None => false,
+            },
+            Some(Adoption::Ended((mut flight, landed))) if flight.task.is_of(record) => {
                 flight.task.lane = lane;
                 self.desk.take_back(&flight.task);
                 self.conclude(flight, &landed);
+                true
             }
+            Some(Adoption::Ended(_)) | None => false,
         }
     }
 
     /// Works at the desk with the table as it is now, and marks what has become terminal.
     fn at_desk<T>(&mut self, work: impl FnOnce(&mut Desk, TableView<'_>) -> T) -> T {
         let subscriptions = &self.with.subscriptions;
-        // The position first: the table may be further on than it says, never behind.
-        let position = subscriptions.position();
         let table = subscriptions.table();
+        let position = subscriptions.position();
         let result = work(
             &mut self.desk,
             TableView {
@@ -320,8 +319,6 @@ impl Dispatcher {
         );
         drop(table);
         for (lane, offset) in self.desk.take_finished() {
-            // False only where a lane was started over because its log is gone: what follows from
-            // the task is true all the same.
             self.lanes.finish(lane, offset);
         }
         result
@@ -333,9 +330,9 @@ impl Dispatcher {
         if self.desk.next_due().is_some_and(|due| due <= now) {
             self.at_desk(|desk, view| desk.wake_rested(view, now));
         }
-        if self.desk.wants_table_end() {
+        if self.desk.wants_table_end(now) {
             match self.with.subscriptions.ask_end(Duration::from_secs(1)) {
-                Ok(end) => self.desk.table_ends_at(end),
+                Ok(end) => self.desk.table_ends_at(end, now),
                 Err(error) => {
                     tracing::warn!(%error, "the end of the subscriptions topic is not known, tasks wait")
                 }
@@ -405,7 +402,7 @@ impl Dispatcher {
         let now = Timestamp::now();
         let Some(exchange) = &landed.exchange else {
             // The lease had run out: nothing was sent.
-            return self.at_desk(|desk, view| desk.decide(flight.task, view, now, true));
+            return self.at_desk(|desk, view| desk.decide(flight.task, view, now, false));
         };
         let sent = Sent {
             task: &flight.task,
@@ -478,16 +475,14 @@ impl Dispatcher {
     }
 
     fn pause(&mut self) {
-        if !self.is_memory_full() && self.lanes.has_something_now() {
+        let may_take_in = !self.is_memory_full();
+        if may_take_in && self.lanes.has_something_now() {
             return;
         }
         let now = Timestamp::now();
-        let next_due = self
-            .lanes
-            .next_release()
-            .into_iter()
-            .chain(self.desk.next_due())
-            .min();
+        // Not for a record that is due but has no room: the loop would turn at full speed.
+        let next_release = may_take_in.then(|| self.lanes.next_release()).flatten();
+        let next_due = next_release.into_iter().chain(self.desk.next_due()).min();
         let pause = next_due.map_or(SWEEP, |due| due.since(now).min(SWEEP));
         if !pause.is_zero() {
             thread::park_timeout(pause);

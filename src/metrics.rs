@@ -1,4 +1,4 @@
-//! Every metric, registered once and passed to those who count. Names and labels that `contract.md`
+//! Every metric, registered once and passed to those who count. Names and labels that `docs/metrics.md`
 //! gives are public; every label has a bounded set of values.
 
 mod dispatcher;
@@ -112,7 +112,12 @@ mod tests {
         all.subscriptions.with_label_values(&["active"]).set(1);
         all.rejected("too_large");
         let role = Role::Router;
-        RoleKafkaMetrics { all, role }.committed(Duration::ZERO, 1);
+        all.out_of_range("orders");
+        let of_role = RoleKafkaMetrics { all, role };
+        of_role.committed(Duration::ZERO, 1);
+        of_role.assigned(3);
+        router.waited_for_table(Duration::ZERO);
+        dispatcher.holds(0, 2, 512);
         router.event("orders", "matched", 2);
         dispatcher.delivered(true, Duration::from_millis(100));
         let exchange = Exchange {
@@ -143,6 +148,13 @@ mod tests {
             r#"hooktide_subscriptions{state="active"} 1"#,
             r#"hooktide_rejects_total{reason="too_large"} 1"#,
             r#"hooktide_transactions_total{result="committed",role="router"} 1"#,
+            r#"hooktide_transaction_duration_seconds_count{role="router"} 1"#,
+            r#"hooktide_transaction_records_sum{role="router"} 1"#,
+            r#"hooktide_assigned_partitions{role="router"} 3"#,
+            r#"hooktide_offset_out_of_range_total{topic="orders"} 1"#,
+            "hooktide_table_wait_seconds_count 1",
+            "hooktide_resting_tasks 2",
+            "hooktide_held_bytes 512",
             concat!(
                 "hooktide_build_info{version=\"",
                 env!("CARGO_PKG_VERSION"),

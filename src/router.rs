@@ -38,6 +38,9 @@ use routing::{Destinations, route};
 
 /// The longest pause of the loop; also how soon a lost wake-up is made up for.
 const SWEEP: Duration = Duration::from_millis(100);
+/// How long the end of the subscriptions topic is waited for before it is asked for again: the topic
+/// may have been made anew since, and never get there.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How many records one partition may give in its turn.
 const TURN: usize = 256;
 /// How long offsets that moved without an output may stay uncommitted.
@@ -195,7 +198,7 @@ impl Router {
     }
 
     fn is_idle(&self) -> bool {
-        let can_read = self.pending.len() < self.settings.batch_records
+        let can_read = self.has_room()
             && self
                 .inputs
                 .iter()
@@ -263,15 +266,18 @@ impl Router {
         self.health.set(State::Starting);
     }
 
+    fn has_room(&self) -> bool {
+        self.pending.len() < self.settings.batch_records
+            && self.pending_bytes < self.settings.batch_bytes
+    }
+
     /// Takes what has arrived, each partition in its turn, within the bounds of a batch.
     fn read(&mut self) {
         for _ in 0..self.inputs.len() {
             let index = self.next_input % self.inputs.len();
             self.next_input = index + 1;
             for _ in 0..TURN {
-                if self.pending.len() >= self.settings.batch_records
-                    || self.pending_bytes >= self.settings.batch_bytes
-                {
+                if !self.has_room() {
                     return;
                 }
                 match self.inputs[index].reader.next() {
@@ -280,20 +286,16 @@ impl Router {
                         self.pending_bytes += record.size();
                         self.pending.push_back((index, record));
                     }
-                    Some(Err(ReadError::OutOfRange)) => self.out_of_range(index),
+                    Some(Err(ReadError::OutOfRange)) => {
+                        self.member.begin_anew(&self.inputs[index].reader.at);
+                        break;
+                    }
                     Some(Err(ReadError::Other(error))) => {
                         tracing::warn!(%error, topic = &*self.inputs[index].reader.at.topic, "events cannot be read");
                         break;
                     }
                 }
             }
-        }
-    }
-
-    fn out_of_range(&mut self, index: usize) {
-        let input = &mut self.inputs[index];
-        if let Some(log_start) = self.member.restart(&input.reader.at) {
-            input.position = log_start;
         }
     }
 
@@ -350,18 +352,19 @@ impl Router {
     /// everything pending was read: a subscription acknowledged before an event was produced applies
     /// to it. False: the assignment has changed meanwhile, or the process shuts down.
     fn table_has_passed_now(&mut self, shutdown: &CancellationToken) -> Result<bool, MemberError> {
-        let mut end = None;
+        let mut end: Option<(i64, Instant)> = None;
         while !shutdown.is_cancelled() && !self.pending.is_empty() {
             match end {
-                Some(end) if self.subscriptions.position() >= end => return Ok(true),
-                Some(_) => thread::park_timeout(SWEEP),
-                None => match self.subscriptions.ask_end(Duration::from_secs(1)) {
+                Some((end, _)) if self.subscriptions.position() >= end => return Ok(true),
+                Some((_, asked)) if asked.elapsed() < ASK_AGAIN => thread::park_timeout(SWEEP),
+                Some(_) | None => match self.subscriptions.ask_end(Duration::from_secs(1)) {
                     Ok(asked) => {
-                        end = Some(asked);
+                        end = Some((asked, Instant::now()));
                         continue;
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "the end of the subscriptions topic is not known, events wait")
+                        tracing::warn!(%error, "the end of the subscriptions topic is not known, events wait");
+                        thread::park_timeout(SWEEP);
                     }
                 },
             }

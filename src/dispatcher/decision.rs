@@ -58,7 +58,7 @@ impl Parked {
 /// How far the subscriptions table is.
 #[derive(Clone, Copy, Debug)]
 pub struct TableState {
-    /// Everything below this offset is in it.
+    /// Everything below this offset is in it; -1: it is being read, and says nothing.
     pub position: i64,
     /// Whether it has reached the topic's end as asked after the task arrived.
     pub caught_up: bool,

@@ -48,7 +48,7 @@ pub struct Desk {
 pub struct TableView<'a> {
     /// The table.
     pub table: &'a SubscriptionTable,
-    /// Everything below this offset of its topic is in it.
+    /// Everything below this offset of its topic is in it; -1: it is being read, and says nothing.
     pub position: i64,
 }
 
@@ -191,13 +191,13 @@ impl Desk {
     }
 
     /// Whether the end of the subscriptions topic is to be asked for now.
-    pub fn wants_table_end(&self) -> bool {
-        self.gate.wants_end()
+    pub fn wants_table_end(&self, now: Timestamp) -> bool {
+        self.gate.wants_end(now)
     }
 
-    /// The end, as asked for just now.
-    pub fn table_ends_at(&mut self, end: i64) {
-        self.gate.answer(end);
+    /// The end, as asked for just `now`.
+    pub fn table_ends_at(&mut self, end: i64, now: Timestamp) {
+        self.gate.answer(end, now);
     }
 
     /// Decides on the tasks that waited for the table, if it has caught up.
@@ -239,7 +239,9 @@ impl Desk {
         view: TableView<'_>,
         now: Timestamp,
     ) -> Option<(HeldTask, Arc<Compiled>, i64)> {
-        while let Some(task) = self.endpoints.start_next() {
+        while view.position >= 0
+            && let Some(task) = self.endpoints.start_next()
+        {
             match decision(&task, &self.ladder, view, now, true) {
                 Decision::Send { compiled, revision } => {
                     return Some((task, compiled, revision));

@@ -61,6 +61,15 @@ impl HeldTask {
         })
     }
 
+    /// Whether it was read from this record, and not from one that stands in the same place since
+    /// the topic was made anew.
+    pub fn is_of(&self, record: &Incoming) -> bool {
+        Self::read(record, self.lane).is_ok_and(|read| {
+            (&read.at, &read.key, &read.body, &read.headers)
+                == (&self.at, &self.key, &self.body, &self.headers)
+        })
+    }
+
     /// What holding it costs, in bytes: the body and, roughly, all else.
     pub fn size(&self) -> usize {
         const REST: usize = 1_024;

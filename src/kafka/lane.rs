@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::kafka::member::{FirstStart, PartitionReader, Progress, ReadError, Start};
 use crate::kafka::record::{Incoming, TopicPartition};
-use crate::offset_tracker::{FinishedSet, OffsetTracker, TakeError, Taken};
+use crate::offset_tracker::{OffsetTracker, TakeError, Taken};
 use crate::retry::released_at;
 
 /// See the module.
@@ -180,12 +180,5 @@ impl Lane {
     /// The transaction that carried [`Self::progress`] is committed.
     pub fn committed(&mut self) {
         self.committed = self.sent;
-    }
-
-    /// Starts over at another offset: what the tracker knew is about records that are gone.
-    pub fn restart(&mut self, offset: i64) {
-        self.head = None;
-        self.tracker = OffsetTracker::resume(FinishedSet::empty(offset));
-        self.committed = self.tracker.revision().wrapping_sub(1);
     }
 }

@@ -114,13 +114,6 @@ impl Lanes {
         self.lanes.get(lane).map(Lane::at)
     }
 
-    /// Starts a lane over at another offset.
-    pub fn restart(&mut self, lane: usize, offset: i64) {
-        if let Some(lane) = self.lanes.get_mut(lane) {
-            lane.restart(offset);
-        }
-    }
-
     /// What the next transaction says of each partition that has something new.
     pub fn progress(&mut self) -> Vec<Progress> {
         self.lanes.iter_mut().filter_map(Lane::progress).collect()

@@ -25,6 +25,7 @@ mod group;
 mod lease;
 mod metadata;
 mod producer;
+mod settings;
 mod start;
 mod transaction;
 
@@ -32,7 +33,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
 
@@ -41,6 +41,7 @@ pub use error::MemberError;
 pub use group::{PartitionReader, ReadError};
 pub use lease::Lease;
 pub use metadata::{FirstStart, Progress};
+pub use settings::Settings;
 pub use start::{FirstStartRule, OutOfRange, Start};
 
 use crate::kafka::record::{Outgoing, TopicPartition};
@@ -59,27 +60,6 @@ use transaction::Transaction;
 const GIVE_UP: Duration = Duration::from_secs(2);
 /// How long leaving may take. Without a broker it would take for ever.
 const LEAVE: Duration = Duration::from_millis(1_500);
-
-/// What a member needs to know.
-pub struct Settings {
-    /// For log lines: `router` or `dispatcher`.
-    pub role: &'static str,
-    /// Of the group's consumer.
-    pub consumer: ClientConfig,
-    /// Of the transactional producer.
-    pub producer: ClientConfig,
-    /// The consumer's, which also bounds the lease.
-    pub session_timeout: Duration,
-    /// Where partitions without a committed offset begin.
-    pub first_start: FirstStartRule,
-    /// A partition that this group does not consume: the membership is confirmed by committing
-    /// a position for it.
-    pub confirmation: TopicPartition,
-    /// Turns a record that can never be written into a reject.
-    pub substitute: Substitute,
-    /// Counts transactions.
-    pub metrics: RoleKafkaMetrics,
-}
 
 /// What happened.
 pub enum Event {
@@ -111,11 +91,16 @@ pub struct Member {
     sequence: u64,
     epochs: u64,
     epoch: Option<Epoch>,
+    /// Partitions whose position is not on their log.
+    astray: HashSet<TopicPartition>,
+    /// The assignment that is to be begun anew once its epoch has been released.
+    again: Option<Vec<TopicPartition>>,
     may_go_on: Box<dyn FnMut() -> bool>,
 }
 
 struct Epoch {
     number: u64,
+    partitions: Vec<TopicPartition>,
     group_metadata: Arc<ConsumerGroupMetadata>,
     confirmed: bool,
 }
@@ -186,6 +171,8 @@ impl Member {
             sequence: 0,
             epochs: 0,
             epoch: None,
+            astray: HashSet::new(),
+            again: None,
             may_go_on: Box::new(may_go_on),
         })
     }
@@ -214,12 +201,13 @@ impl Member {
         self.group.subscribe(topics).map_err(MemberError::Client)
     }
 
-    /// Serves group and committer without waiting. `position` is committed for the confirmation
-    /// partition when the coordinator is asked.
+    /// Serves group and committer without waiting. `position` (-1: none yet) is committed for the
+    /// confirmation partition when the coordinator is asked.
     ///
     /// # Errors
     /// Only what ends the member for good.
     pub fn serve(&mut self, position: i64) -> Result<Option<Event>, MemberError> {
+        let position = position.max(0);
         match self.committer.verdict() {
             Some(Verdict::Committed) => return Ok(Some(Event::Committed)),
             // Of an epoch that ended before its last transaction did.
@@ -232,6 +220,9 @@ impl Member {
         if let Some(error) = served.error {
             self.note(&error)?;
         }
+        if served.rebalance.is_some() {
+            self.again = None;
+        }
         match served.rebalance {
             Some(Rebalance::Assign(partitions)) => return self.begin_epoch(partitions, position),
             Some(Rebalance::Revoke { lost: false }) => return Ok(Some(Event::Revoked)),
@@ -241,6 +232,15 @@ impl Member {
                 return Ok(Some(Event::Lost));
             }
             None => {}
+        }
+        if self.epoch.is_none()
+            && let Some(partitions) = self.again.take()
+        {
+            return self.begin_epoch(partitions, position);
+        }
+        if let (Some(epoch), false) = (&self.epoch, self.astray.is_empty()) {
+            self.again = Some(epoch.partitions.clone());
+            return Ok(Some(Event::Revoked));
         }
         self.confirm(position);
         Ok(None)
@@ -289,6 +289,9 @@ impl Member {
         self.metrics.assigned(0);
         self.epoch = None;
         self.lease.end();
+        if self.again.is_some() {
+            return Ok(()); // Still ours, and assigned again in a moment.
+        }
         self.group
             .release()
             .map_err(|error| MemberError::Fatal(error.to_string()))
@@ -302,22 +305,11 @@ impl Member {
         self.group.lookups().topic_names(Duration::from_secs(5))
     }
 
-    /// Restarts a partition of this assignment, whose position is not on its log, at the log's start.
-    /// Never silently: something may be lost. None: not now, the cluster does not answer.
-    pub fn restart(&self, at: &TopicPartition) -> Option<i64> {
-        self.metrics.all.out_of_range(&at.topic);
-        let restarted = start::log_range(&self.group.lookups(), at).and_then(|(log_start, log_end)| {
-            tracing::error!(
-                role = self.role, topic = &*at.topic, partition = at.partition, log_start, log_end,
-                "the position is not on the log (retention passed over it, or the topic was made anew): going on from the log's start"
-            );
-            self.group.seek(at, log_start).map(|()| log_start)
-        });
-        restarted
-            .inspect_err(|error| {
-                tracing::warn!(role = self.role, %error, topic = &*at.topic, partition = at.partition, "the log's start is not known");
-            })
-            .ok()
+    /// The position of this partition is not on its log. librdkafka takes another only with a new
+    /// assignment, so the epoch ends as by a revocation and the same partitions are begun anew, this
+    /// one at its log's start; the group does not notice.
+    pub fn begin_anew(&mut self, at: &TopicPartition) {
+        self.astray.insert(at.clone());
     }
 
     /// Leaves the group; a static member stays in it. Every reader must have been dropped. Bounded:
@@ -381,6 +373,7 @@ impl Member {
             .iter()
             .map(|start| (start.at.clone(), start.finished.base()))
             .collect();
+        self.astray.clear();
         let readers = self
             .group
             .accept(&offsets, &self.waker)
@@ -389,6 +382,7 @@ impl Member {
         self.committer.open(self.epochs);
         self.epoch = Some(Epoch {
             number: self.epochs,
+            partitions,
             group_metadata,
             confirmed: false,
         });
@@ -421,7 +415,18 @@ impl Member {
             Ok(points) => {
                 self.confirmation.group_start = points.group_start;
                 if !points.is_decision {
-                    return Some(points.starts);
+                    let mut starts = points.starts;
+                    let astray = starts
+                        .iter_mut()
+                        .filter(|start| self.astray.contains(&start.at));
+                    for start in astray {
+                        start::from_log_start(lookups, start)
+                            .inspect_err(|error| {
+                                tracing::warn!(role = self.role, %error, "the log's start is not known");
+                            })
+                            .ok()?;
+                    }
+                    return Some(starts);
                 }
                 // Committed at once, and acted upon as it is read back: who is told that this
                 // group is ready must be able to count on it, whatever happens next.

@@ -38,6 +38,8 @@ struct Shared {
     table: RwLock<SubscriptionTable>,
     /// The offset below which everything is in the table.
     position: AtomicI64,
+    /// Whether the table has reached the end that the topic had when reading began.
+    is_loaded: AtomicBool,
     /// The highest end that somebody waits for.
     wanted: AtomicI64,
     /// The topic was made anew: start over.
@@ -99,6 +101,7 @@ impl SubscriptionReader {
             health,
             table: RwLock::new(table),
             position: AtomicI64::new(0),
+            is_loaded: AtomicBool::new(false),
             wanted: AtomicI64::new(0),
             reload: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -128,9 +131,16 @@ impl SubscriptionReader {
         &self.shared.at
     }
 
-    /// Everything below this offset is in the table.
+    /// Everything below this offset is in the table. -1 while the table is read for the first time,
+    /// or anew: a part of a compacted topic is no earlier state of it, and says nothing yet.
+    ///
+    /// To be asked while [`Self::table`] is held, if it is to be about that table.
     pub fn position(&self) -> i64 {
-        self.shared.position.load(Ordering::Acquire)
+        if self.shared.is_loaded.load(Ordering::Acquire) {
+            self.shared.position.load(Ordering::Acquire)
+        } else {
+            -1
+        }
     }
 
     /// The topic's end now. Everything acknowledged before this call is below it. The reader makes
@@ -177,6 +187,8 @@ impl Shared {
             self.consumer
                 .fetch_watermarks(&self.at.topic, self.at.partition, timeout)?;
         if end < self.position.load(Ordering::Acquire) {
+            // Whoever asked must not take the old table for one that has reached this end.
+            self.is_loaded.store(false, Ordering::Release);
             self.reload.store(true, Ordering::Release);
         }
         self.wanted.fetch_max(end, Ordering::AcqRel);
@@ -201,7 +213,6 @@ struct Follower<'a> {
     shared: &'a Shared,
     /// The topic's end at the start, until the table has reached it.
     first_end: Option<i64>,
-    is_loaded: bool,
     last_report: Instant,
     /// Since when the log's end has been seen and nothing more has come.
     idle_since: Option<Instant>,
@@ -214,7 +225,6 @@ impl<'a> Follower<'a> {
         Self {
             shared,
             first_end: None,
-            is_loaded: false,
             last_report: Instant::now(),
             idle_since: None,
             proving: None,
@@ -290,18 +300,21 @@ impl<'a> Follower<'a> {
     /// Says how far the table is. It counts as loaded once it has reached the end that the topic had
     /// when reading began.
     fn report(&mut self) {
-        if self.is_loaded && self.last_report.elapsed() < POLL {
+        let shared = self.shared;
+        let is_loaded = shared.is_loaded.load(Ordering::Acquire);
+        if is_loaded && self.last_report.elapsed() < POLL {
             return;
         }
-        let shared = self.shared;
         shared.health.beat(Instant::now());
-        if !self.is_loaded {
+        // Not while the topic is known to be another: what is read is of the old one.
+        if !is_loaded && !shared.reload.load(Ordering::Acquire) {
             if self.first_end.is_none() {
                 self.first_end = shared.ask_end(Duration::from_secs(1)).ok();
             }
             if self.first_end.is_some_and(|end| self.position() >= end) {
-                self.is_loaded = true;
+                shared.is_loaded.store(true, Ordering::Release);
                 shared.health.set(State::Ready);
+                shared.moved_to(self.position());
                 tracing::info!(position = self.position(), "subscriptions are read");
             }
         }
@@ -328,6 +341,10 @@ impl<'a> Follower<'a> {
             position = self.position(),
             "the subscriptions topic is shorter than what was read of it: it was made anew; reading it from its beginning"
         );
+        // Before the table changes: who holds it and sees it loaded sees all of it.
+        self.shared.is_loaded.store(false, Ordering::Release);
+        self.shared.health.set(State::Starting);
+        self.first_end = None;
         self.shared
             .table
             .write()

@@ -238,20 +238,13 @@ async fn a_partition_full_of_holes_loses_nothing(bed: Bed) -> Outcome {
     assert!(before < EACH, "killed in the middle");
 
     let _process = scene.run("a").await?;
-    let quick = |all: &[Received]| ids_at(all, "/quick") == EACH;
-    scene.receiver.wait_for(READY * 2, quick).await?;
+    wait_for_all(&scene, "/quick", EACH).await?;
     scene.receiver.script("/slow", [Answer::status(200)]);
-    let slow = |all: &[Received]| ids_at(all, "/slow") == EACH;
-    scene.receiver.wait_for(READY * 3, slow).await?;
-    Ok(())
+    wait_for_all(&scene, "/slow", EACH).await
 }
 
-/// How many deliveries have come to a path.
-fn ids_at(received: &[Received], path: &str) -> usize {
-    // The cheap question first: this is asked for every request.
-    let here = || received.iter().filter(|request| request.path == path);
-    if here().count() < 10_000 {
-        return 0;
-    }
-    here().map(Received::id).collect::<BTreeSet<_>>().len()
+async fn wait_for_all(scene: &Scene, path: &str, count: usize) -> Outcome {
+    let here = |request: &Received| request.path == path;
+    let waited = scene.receiver.wait_for_ids(count, READY * 2, here);
+    waited.await.map(drop)
 }

@@ -4,6 +4,8 @@
 //! broker is looked for, and if need be started, when the first test asks for one.
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
+/// Topics that are made anew while work is under way.
+mod anew;
 /// The test bed itself: broker, receiver, watchdog.
 mod bed;
 /// The commands besides `run`, as typed.
@@ -55,5 +57,6 @@ fn main() -> ExitCode {
         start::tests(),
         telemetry::tests(),
         outages::tests(),
+        anew::tests(),
     ])
 }

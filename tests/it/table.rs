@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::expositions::Metrics;
+use crate::support::kafka::NewRecord;
 use crate::support::receiver::Answer;
 use crate::support::scene::{SOON, Scene, event};
 use crate::support::{Bed, Outcome, tests};
@@ -13,6 +14,7 @@ tests! {
     plain: ;
     kafka:
         a_changed_url_applies_to_pending_retries,
+        a_partly_read_table_decides_nothing,
         a_deletion_cancels_pending_retries,
         disabling_sends_pending_retries_to_the_dlq,
         paused_tasks_wait_and_go_later,
@@ -50,6 +52,25 @@ async fn a_changed_url_applies_to_pending_retries(bed: Bed) -> Outcome {
     let old = scene.receiver.received_at("/old");
     assert_eq!(old.len(), 1);
     assert_eq!(new[0].id(), old[0].id());
+    Ok(())
+}
+
+/// A start over a long topic: the retry is due long before the newest record of its subscription is
+/// read, and a compacted topic's start says nothing about its end.
+async fn a_partly_read_table_decides_nothing(bed: Bed) -> Outcome {
+    let (scene, process) = with_a_pending_retry(&bed).await?;
+    process.kill9().await?;
+    let other = json!({"url": scene.receiver.url("/other"), "events": ["none"], "signatures": []});
+    let others: Vec<_> = (0..50_000)
+        .map(|number| NewRecord::keyed(format!("other/{number}"), other.to_string()))
+        .collect();
+    let topic = scene.installation.topic("subscriptions");
+    let kafka = scene.installation.kafka();
+    kafka.produce_all(&topic, &others).await?;
+    scene.subscribe("acme/one", "/new", json!({})).await?;
+    let _process = scene.run("a").await?;
+    scene.receiver.wait_for_count("/new", 1, SOON).await?;
+    assert_eq!(scene.receiver.received_at("/old").len(), 1);
     Ok(())
 }
 

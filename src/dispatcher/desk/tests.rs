@@ -242,8 +242,8 @@ fn a_task_is_never_decided_on_an_older_table() {
         NOW,
     );
     assert!(desk.next_to_send(view(&table), NOW).is_none());
-    assert!(desk.wants_table_end());
-    desk.table_ends_at(6);
+    assert!(desk.wants_table_end(NOW));
+    desk.table_ends_at(6, NOW);
     desk.catch_up(view(&table), NOW);
     assert!(
         desk.next_to_send(view(&table), NOW).is_none(),
@@ -269,9 +269,29 @@ fn a_task_newer_than_its_whole_topic_is_kept_when_its_subscription_is_not_there(
         view(&empty),
         NOW,
     );
-    desk.table_ends_at(1);
+    desk.table_ends_at(1, NOW);
     desk.catch_up(view(&empty), NOW);
     assert_eq!(topics(&written(&mut desk)), ["dlq"]);
+}
+
+/// While its topic is read for the first time or anew, the table holds a part of what there is.
+#[test]
+fn a_table_that_is_being_read_decides_nothing() {
+    let (mut desk, table) = (desk(), table(""));
+    let empty = SubscriptionTable::new(Rules::default());
+    let unread = TableView {
+        table: &empty,
+        position: -1,
+    };
+    desk.take(&record(0, |_| ()), 0, None, view(&table), NOW);
+    desk.take(&record(1, |_| ()), 0, None, unread, NOW);
+    assert!(desk.next_to_send(unread, NOW).is_none());
+    desk.table_ends_at(1, NOW);
+    desk.catch_up(unread, NOW);
+    assert!(written(&mut desk).is_empty() && desk.take_finished().is_empty());
+    desk.catch_up(view(&table), NOW);
+    assert!(desk.next_to_send(view(&table), NOW).is_some());
+    assert!(desk.next_to_send(view(&table), NOW).is_some());
 }
 
 #[test]

@@ -195,16 +195,6 @@ impl GroupConsumer {
         self.consumer.unassign()
     }
 
-    /// Restarts a partition at another offset.
-    pub(super) fn seek(&self, at: &TopicPartition, offset: i64) -> KafkaResult<()> {
-        self.consumer.seek(
-            &at.topic,
-            at.partition,
-            Offset::Offset(offset),
-            Duration::from_secs(5),
-        )
-    }
-
     pub(super) fn fatal_error(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.consumer.client().fatal_error()
     }
@@ -340,7 +330,8 @@ pub struct PartitionReader {
 /// Why a partition's queue gave no record.
 #[derive(Debug)]
 pub enum ReadError {
-    /// The position is not on the log: retention passed over it, or the topic was made anew.
+    /// The position is not on the log: retention passed over it, or the topic was made anew. Said
+    /// once; librdkafka reads no further and takes no other position, except by a new assignment.
     OutOfRange,
     /// Anything else; librdkafka goes on by itself.
     Other(KafkaError),

@@ -267,13 +267,20 @@ fn decide_first_start(
     Ok(())
 }
 
-/// The first and the last stable offset of a partition.
-pub(super) fn log_range(lookups: &Lookups, at: &TopicPartition) -> KafkaResult<(i64, i64)> {
-    let partitions = std::slice::from_ref(at);
-    let first = lookups.resolve(partitions, Offset::Beginning, QUESTION_TIMEOUT)?;
-    let end = lookups.resolve(partitions, Offset::End, QUESTION_TIMEOUT)?;
-    let first = first.first().copied().flatten().unwrap_or(0);
-    Ok((first, end.first().copied().flatten().unwrap_or(first)))
+/// Moves a start whose partition turned out to be astray to its log's start. What is said to be
+/// finished above is about records that are gone.
+pub(super) fn from_log_start(lookups: &Lookups, start: &mut Start) -> KafkaResult<()> {
+    let partition = std::slice::from_ref(&start.at);
+    let first = lookups.resolve(partition, Offset::Beginning, QUESTION_TIMEOUT)?;
+    let end = lookups.resolve(partition, Offset::End, QUESTION_TIMEOUT)?;
+    let log_start = first.first().copied().flatten().unwrap_or(0);
+    start.out_of_range = Some(OutOfRange {
+        committed: start.finished.base(),
+        log_start,
+        log_end: end.first().copied().flatten().unwrap_or(log_start),
+    });
+    start.finished = FinishedSet::empty(log_start);
+    Ok(())
 }
 
 /// Says loudly where a committed offset is not on its log.
@@ -290,7 +297,7 @@ pub(super) fn report_out_of_range(role: &str, metrics: &KafkaMetrics, starts: &[
             committed = range.committed,
             log_start = range.log_start,
             log_end = range.log_end,
-            "the committed offset is not on the log (retention passed over it, or the topic was made anew): going on from the log's start"
+            "the position is not on the log (retention passed over it, or the topic was made anew): going on from the log's start"
         );
     }
 }

@@ -71,7 +71,8 @@ impl ForeignProducer {
             }
             Self::Kcat => is_there("kcat", "-V").then(|| {
                 let mut kcat = Command::new("kcat");
-                kcat.args(["-P", "-b", servers, "-t", topic, "-K", "\t"]);
+                // -E: a broker that is slow to answer is not gone.
+                kcat.args(["-P", "-E", "-b", servers, "-t", topic, "-K", "\t"]);
                 kcat
             }),
         }

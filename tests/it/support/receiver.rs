@@ -6,7 +6,8 @@ mod connection;
 
 pub use answer::Answer;
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -206,6 +207,25 @@ impl Receiver {
                 )
             })
             .flatten()
+    }
+
+    /// Waits for `count` different `webhook-id`s among the requests for which `is_meant` holds.
+    /// Cheap however many come: each request is looked at once.
+    pub async fn wait_for_ids(
+        &self,
+        count: usize,
+        within: Duration,
+        is_meant: impl Fn(&Received) -> bool,
+    ) -> anyhow::Result<Vec<Received>> {
+        let seen = RefCell::new((0, HashSet::new()));
+        let enough = |requests: &[Received]| {
+            let (looked_at, ids) = &mut *seen.borrow_mut();
+            let new = requests[*looked_at..].iter().filter(|one| is_meant(one));
+            ids.extend(new.map(|one| one.id().to_owned()));
+            *looked_at = requests.len();
+            ids.len() >= count
+        };
+        self.wait_for(within, enough).await
     }
 
     /// Waits for `count` requests to `path`.

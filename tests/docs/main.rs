@@ -1,0 +1,23 @@
+//! What is written for people and tools, held against the code: schemas and their examples, the
+//! reference, generated pages, the snippets of the receivers' guide.
+#![allow(clippy::unwrap_used, reason = "all of this is tests")]
+
+#[path = "../../docs/receivers/verify.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a program of its own, for those who copy it"
+)]
+mod verify;
+
+mod avro; // Avro schemas against JSON Schemas, examples and released ones
+mod commands; // exit codes, and settings as the binary takes them
+mod generated; // pages made from the schemas, the settings and the command line
+mod members; // members that the code knows against those of the schemas
+mod package; // files of this package
+mod receivers; // the snippets verify and refuse
+mod reference; // every name in the reference is in the code and in a test, and back
+mod schema_pages; // a JSON Schema as a page
+mod schemas; // JSON Schemas against examples and the code
+mod sources; // names that the code gives, read from its text
+mod written; // what the code writes against JSON Schemas

@@ -1,0 +1,248 @@
+//! The snippets of the receivers' guide take what Hooktide signs and refuse the rest, each run in its
+//! own language where that is at hand.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use hooktide::clock::Timestamp;
+use hooktide::dispatcher::signature::sign_standard;
+use hooktide::secret::Secret;
+
+use crate::{package, verify::verify};
+
+const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
+const OTHER: &str = "whsec_GBkaGxwdHh8gISIjJCUmJygpKissLS4v";
+const ID: &str = "msg_X3Qf2P7v04jVikk7HYun88sbbDD";
+/// Not what a JSON library would write: spaces, a number with a trailing zero, an escape.
+const BODY: &[u8] =
+    br#"{"type":"order.created", "data":{"amount":1.10,"name":"\u00e9 \xe2\x82\xac"}}"#;
+
+/// What a receiver gets.
+#[derive(Clone)]
+struct Request {
+    what: &'static str,
+    secret: &'static str,
+    id: &'static str,
+    timestamp: String,
+    signature: String,
+    body: Vec<u8>,
+    is_good: bool,
+}
+
+fn sign(secrets: &[&str], timestamp: i64) -> String {
+    let keys: Vec<_> = secrets
+        .iter()
+        .map(|text| Secret::parse(text).unwrap())
+        .collect();
+    let keys: Vec<_> = keys.iter().map(Secret::expose).collect();
+    sign_standard(&keys, ID, timestamp, BODY)
+}
+
+fn requests() -> Vec<Request> {
+    let now = Timestamp::now().as_secs();
+    let good = Request {
+        what: "signed",
+        secret: SECRET,
+        id: ID,
+        timestamp: now.to_string(),
+        signature: sign(&[SECRET], now),
+        body: BODY.to_vec(),
+        is_good: true,
+    };
+    let bad = Request {
+        is_good: false,
+        ..good.clone()
+    };
+    let at = |what, time: i64| Request {
+        what,
+        timestamp: time.to_string(),
+        signature: sign(&[SECRET], time),
+        ..bad.clone()
+    };
+    let signed = |what, signature: String| Request {
+        what,
+        signature,
+        ..bad.clone()
+    };
+    let last = good.signature.len() - 2;
+    let mut flipped = good.signature.clone();
+    let replacement = if &flipped[last..=last] == "A" {
+        "E"
+    } else {
+        "A"
+    };
+    flipped.replace_range(last..=last, replacement);
+    vec![
+        Request {
+            what: "two secrets, ours first",
+            signature: sign(&[SECRET, OTHER], now),
+            ..good.clone()
+        },
+        Request {
+            what: "two secrets, ours last",
+            signature: sign(&[OTHER, SECRET], now),
+            ..good.clone()
+        },
+        Request {
+            what: "another secret",
+            secret: OTHER,
+            ..bad.clone()
+        },
+        Request {
+            what: "a changed body",
+            body: [BODY, b" "].concat(),
+            ..bad.clone()
+        },
+        Request {
+            what: "no body",
+            body: Vec::new(),
+            ..bad.clone()
+        },
+        Request {
+            what: "another id",
+            id: "msg_1",
+            ..bad.clone()
+        },
+        Request {
+            what: "a changed time",
+            timestamp: (now - 1).to_string(),
+            ..bad.clone()
+        },
+        Request {
+            what: "no time",
+            timestamp: "now".to_owned(),
+            ..bad.clone()
+        },
+        at("too old", now - 600),
+        at("from the future", now + 600),
+        signed("a changed signature", flipped),
+        signed(
+            "a signature cut short",
+            good.signature[..last - 4].to_owned(),
+        ),
+        signed("another version", good.signature.replace("v1,", "v2,")),
+        signed("no version", good.signature.replace("v1,", "")),
+        signed("no signature", "v1,".to_owned()),
+        signed("not base64", "v1,*".to_owned()),
+        signed("nothing", String::new()),
+        good,
+    ]
+}
+
+/// Runs a snippet over all requests. `prepare` and `run` are command lines; `{out}` in them is a
+/// folder to build in.
+fn check(language: &str, file: &str, prepare: &[&str], run: &[&str]) {
+    let tool = prepare.first().unwrap_or(&run[0]);
+    if !is_at_hand(tool) {
+        // Loud, whatever the test runner does with what tests print.
+        let line = format!("SKIPPED: {file} was not run, there is no `{tool}` ({language})\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    if !prepare.is_empty() {
+        let output = command(prepare, folder.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{language}: {said}");
+    }
+    for request in requests() {
+        let mut child = command(run, folder.path())
+            .args([
+                request.secret,
+                request.id,
+                &request.timestamp,
+                &request.signature,
+            ])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A snippet may refuse before it reads the body.
+        drop(child.stdin.take().unwrap().write_all(&request.body));
+        let output = child.wait_with_output().unwrap();
+        let expected = i32::from(!request.is_good);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(
+            output.status.code(),
+            Some(expected),
+            "{language}: {}: {said}",
+            request.what
+        );
+        assert_eq!(said, "", "{language}: {}", request.what);
+    }
+}
+
+fn command(line: &[&str], folder: &Path) -> Command {
+    let filled = |word: &&str| word.replace("{out}", folder.to_str().unwrap());
+    let mut command = Command::new(filled(&line[0]));
+    command
+        .args(line[1..].iter().map(filled))
+        .current_dir(package::path("docs/receivers"));
+    command
+}
+
+fn is_at_hand(tool: &str) -> bool {
+    let quiet = |argument| {
+        let mut command = Command::new(tool);
+        command
+            .arg(argument)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    quiet("--version") || quiet("version")
+}
+
+#[test]
+fn rust() {
+    for request in requests() {
+        let Request {
+            secret,
+            id,
+            timestamp,
+            signature,
+            body,
+            ..
+        } = &request;
+        let taken = verify(secret, id, timestamp, signature, body);
+        assert_eq!(taken, request.is_good, "{}", request.what);
+    }
+}
+
+#[test]
+fn python() {
+    check("Python", "verify.py", &[], &["python3", "verify.py"]);
+}
+
+#[test]
+fn node() {
+    check("Node", "verify.js", &[], &["node", "verify.js"]);
+}
+
+#[test]
+fn go() {
+    let build = ["go", "build", "-o", "{out}/verify", "verify.go"];
+    check("Go", "verify.go", &build, &["{out}/verify"]);
+}
+
+#[test]
+fn java() {
+    let build = ["javac", "-d", "{out}", "Verify.java"];
+    check(
+        "Java",
+        "Verify.java",
+        &build,
+        &["java", "-cp", "{out}", "Verify"],
+    );
+}
+
+#[test]
+fn the_guide_shows_every_snippet() {
+    let guide = package::text("docs/receivers.md");
+    for file in package::files("docs/receivers", "") {
+        let link = file.trim_start_matches("docs/");
+        assert!(guide.contains(&format!("({link})")), "no link to {link}");
+    }
+}
