@@ -117,6 +117,8 @@ fn perform(
         writer: RecordWriter::connect(&stage.config, &stage.events)?,
         show: Show::new(started, detail),
         produced: 0,
+        stage,
+        runtime,
         screen,
         watched,
         receiver,

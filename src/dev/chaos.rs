@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::stage::Stage;
 
 /// Instance ids of the dispatchers.
-const INSTANCES: [&str; 2] = ["dispatcher-1", "dispatcher-2"];
+pub const INSTANCES: [&str; 2] = ["dispatcher-1", "dispatcher-2"];
 /// From one kill to the next.
 const BETWEEN_KILLS: Duration = Duration::from_secs(4);
 /// How long a killed one stays dead.
@@ -74,7 +74,10 @@ impl Chaos {
         for member in &mut self.members {
             happenings.extend(member.serve(now)?);
         }
-        if kills && now >= self.next_kill {
+        if !kills {
+            // The first one comes a while after kills are allowed.
+            self.next_kill = now + BETWEEN_KILLS;
+        } else if now >= self.next_kill {
             self.next_kill = now + BETWEEN_KILLS;
             let victim = self.turn % self.members.len();
             self.turn += 1;

@@ -22,6 +22,8 @@ const SLACK: Duration = Duration::from_millis(200);
 const STRAGGLE: Duration = Duration::from_secs(1);
 /// The longest that an answer may wait for its commit: `kafka.transaction_timeout`.
 const LONGEST_COMMIT: Duration = Duration::from_secs(10);
+/// Pieces of evidence that are kept.
+const MOST_EVIDENCE: usize = 20;
 /// Ids of deliveries that are closed; the oldest are forgotten.
 const REMEMBERED: usize = 100_000;
 
@@ -35,6 +37,8 @@ pub struct Ledger {
     closed_in_order: VecDeque<String>,
     kills: VecDeque<Timestamp>,
     verdict: Verdict,
+    /// What is known of that which speaks against us.
+    evidence: Vec<String>,
 }
 
 /// What is known of one delivery.
@@ -189,17 +193,17 @@ impl Ledger {
         self.verdict
     }
 
-    /// Closes everything: what has no end by now is lost.
-    pub fn conclude(mut self) -> Verdict {
+    /// Closes everything: what has no end by now is lost. With the sums comes what is known of that
+    /// which speaks against us.
+    pub fn conclude(mut self) -> (Verdict, Vec<String>) {
         for id in self.deliveries.keys().cloned().collect::<Vec<_>>() {
             self.close(id);
         }
-        self.verdict.lost += self
-            .owed
-            .values()
-            .map(|owed| owed.len() as u64)
-            .sum::<u64>();
-        self.verdict
+        for (event, owed) in std::mem::take(&mut self.owed) {
+            self.verdict.lost += owed.len() as u64;
+            self.testify(format!("lost: {event} has no task for {owed:?}"));
+        }
+        (self.verdict, self.evidence)
     }
 
     fn task(&mut self, event_id: &str, delivery_id: &str, subscription: &str, now: Timestamp) {
@@ -212,8 +216,15 @@ impl Ledger {
         let is_second = known.is_some_and(|one| one.is_ours) || self.closed.contains(delivery_id);
         if is_second {
             self.verdict.unexplained += 1;
+            self.testify(format!("task made twice: {event_id} to {subscription}"));
         } else {
             self.delivery(delivery_id, now).is_ours = is_owed;
+        }
+    }
+
+    fn testify(&mut self, text: String) {
+        if self.evidence.len() < MOST_EVIDENCE {
+            self.evidence.push(text);
         }
     }
 
@@ -232,12 +243,18 @@ impl Ledger {
             return; // Somebody else's, from a second terminal.
         }
         let unrecorded = delivery.unrecorded();
-        let explained = unrecorded
-            .iter()
-            .filter(|request| self.kills.iter().any(|kill| request.was_under_way(*kill)));
-        let explained = explained.count();
         self.verdict.doubled += unrecorded.len() as u64;
-        self.verdict.unexplained += (unrecorded.len() - explained) as u64;
+        for request in unrecorded {
+            let is_explained = |kill: &Timestamp| request.was_under_way(*kill);
+            if !self.kills.iter().any(is_explained) {
+                self.verdict.unexplained += 1;
+                let kills: Vec<String> = self.kills.iter().map(Timestamp::to_string).collect();
+                let kills = kills.join(" ");
+                self.testify(format!(
+                    "doubled: {request} of {id}, {delivery} kills: {kills}"
+                ));
+            }
+        }
         if was_closed {
             return;
         }
@@ -245,6 +262,7 @@ impl Ledger {
             self.verdict.ended += 1;
         } else {
             self.verdict.lost += 1;
+            self.testify(format!("lost: {id}, {delivery}"));
         }
         self.closed.insert(id.clone());
         self.closed_in_order.push_back(id);
@@ -303,6 +321,39 @@ impl Request {
             .answered
             .is_none_or(|(at, _)| at.after(LONGEST_COMMIT) >= kill);
         had_come && was_fresh
+    }
+}
+
+impl fmt::Display for Delivery {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("requests:")?;
+        for request in &self.requests {
+            write!(formatter, " [{request}]")?;
+        }
+        formatter.write_str(" attempts:")?;
+        for one in &self.attempts {
+            let (from, until) = (one.started_at, one.ended_at());
+            write!(
+                formatter,
+                " [{} to {}: {from}",
+                one.attempt, one.subscription
+            )?;
+            write!(formatter, " until {until}, {}]", one.outcome)?;
+        }
+        if self.is_dead {
+            formatter.write_str(" dead-lettered")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "came {}", self.arrived)?;
+        match self.answered {
+            Some((at, status)) => write!(formatter, ", answered {status} {at}"),
+            None => formatter.write_str(", not answered"),
+        }
     }
 }
 

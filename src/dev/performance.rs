@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::DevError;
-use super::chaos::{Chaos, Happening};
+use super::chaos::{self, Chaos, Happening};
 use super::demo::{self, SUBSCRIBERS};
 use super::ledger::Ledger;
 use super::line::{Mood, Screen};
@@ -13,9 +14,11 @@ use super::receiver::Receiver;
 use super::roles::Roles;
 use super::show::Show;
 use super::sighting::Watched;
+use super::stage::Stage;
 use crate::clock::Timestamp;
 use crate::kafka::errand::RecordWriter;
 use crate::kafka::topic_follower::TopicFollower;
+use crate::role::Role;
 
 /// How long a look at the topics waits for a record.
 const TICK: Duration = Duration::from_millis(20);
@@ -36,6 +39,8 @@ const MOST_AT_ONCE: usize = 1_000;
 
 /// A show under way.
 pub(super) struct Performance<'a> {
+    pub(super) stage: &'a Stage,
+    pub(super) runtime: &'a Handle,
     pub(super) screen: &'a mut Screen,
     pub(super) show: Show,
     pub(super) watched: Watched,
@@ -59,7 +64,7 @@ impl Performance<'_> {
         signal: &CancellationToken,
     ) -> Result<(), DevError> {
         let began = Instant::now();
-        while !self.roles.is_ready() {
+        while !self.is_ready() {
             if signal.is_cancelled() {
                 return Ok(());
             }
@@ -95,6 +100,19 @@ impl Performance<'_> {
         }
     }
 
+    /// Whether all roles have their partitions. Before that dispatchers still take them from each other,
+    /// and what is doubled by that is not a kill's doing.
+    fn is_ready(&self) -> bool {
+        self.roles.is_ready()
+            && match &self.chaos {
+                None => true,
+                Some(_) => {
+                    let asked = self.stage.stable_members(Role::Dispatcher);
+                    self.runtime.block_on(asked) == Some(chaos::INSTANCES.len())
+                }
+            }
+    }
+
     /// Lets what runs finish, reads the topics to their end, and tells the totals.
     pub(super) fn end(mut self) -> Result<(), DevError> {
         self.settle()?;
@@ -119,9 +137,12 @@ impl Performance<'_> {
         }
         let ledger = self.ledger.take();
         self.tell_totals();
-        let Some(verdict) = ledger.map(Ledger::conclude) else {
+        let Some((verdict, evidence)) = ledger.map(Ledger::conclude) else {
             return Ok(());
         };
+        for text in evidence {
+            self.say("evidence", text, Mood::Bad);
+        }
         match verdict.is_good() {
             true => {
                 self.say("chaos", verdict.to_string(), Mood::Good);

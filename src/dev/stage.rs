@@ -11,6 +11,7 @@ use crate::kafka::client_config;
 use crate::kafka::mock::MockBroker;
 use crate::kafka::topic_admin::TopicAdmin;
 use crate::kafka::topic_rules::ClusterFacts;
+use crate::role::Role;
 
 /// Partitions of every topic but `subscriptions`.
 const PARTITIONS: i32 = 4;
@@ -118,6 +119,14 @@ impl Stage {
         }
     }
 
+    /// How many members a role's group has, once they have their partitions.
+    pub async fn stable_members(&self, role: Role) -> Option<usize> {
+        match &self.cluster {
+            Cluster::Mock(_) => None,
+            Cluster::Given(admin) => admin.stable_members(&self.config, role).await,
+        }
+    }
+
     /// Removes what [`Self::create_topics`] made, and the groups that read it.
     pub async fn clean_up(&self) -> Result<(), DevError> {
         match &self.cluster {
@@ -145,7 +154,6 @@ fn usual() -> Vec<(&'static str, String)> {
     [
         ("EVENTS__START", "earliest"),
         ("HTTP__ALLOW_NETWORKS", r#"["127.0.0.0/8", "::1/128"]"#),
-        ("KAFKA__SESSION_TIMEOUT", "6s"),
         ("RETRY__SCHEDULE", r#"["1s", "3s", "10s"]"#),
         ("RETRY__TIERS", r#"["1s", "3s", "10s"]"#),
         ("SHUTDOWN__TIMEOUT", "5s"),

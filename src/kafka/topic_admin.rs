@@ -176,6 +176,18 @@ impl TopicAdmin {
         self.wait_for_leaders(&[name.to_owned()]).await
     }
 
+    /// How many members a role's group has; none while it is not stable, or cannot be asked.
+    pub async fn stable_members(&self, config: &Config, role: Role) -> Option<usize> {
+        let (client, group) = (Arc::clone(&self.client), config.group(role));
+        let asked = tokio::task::spawn_blocking(move || {
+            let answer = client.inner().fetch_group_list(Some(&group), ANSWER).ok()?;
+            let groups = answer.groups().iter();
+            let stable = groups.filter(|group| group.state() == "Stable");
+            stable.map(|group| group.members().len()).next()
+        });
+        asked.await.ok().flatten()
+    }
+
     /// Removes the own topics, a topic of events, and the groups of the roles, with everything in
     /// them. For installations that were for trying out.
     pub async fn remove_all(&self, config: &Config, events: &str) -> Result<(), TopicAdminError> {

@@ -71,10 +71,11 @@ fn request(ledger: &mut Ledger, number: u64, arrived: u64, status: Option<u16>) 
 }
 
 fn check(ledger: Ledger, lost: u64, doubled: u64, unexplained: u64) {
-    let verdict = ledger.conclude();
+    let (verdict, evidence) = ledger.conclude();
     let found = (verdict.lost, verdict.doubled, verdict.unexplained);
     assert_eq!(found, (lost, doubled, unexplained));
     assert_eq!(verdict.is_good(), lost == 0 && unexplained == 0);
+    assert_eq!(evidence.is_empty(), verdict.is_good());
 }
 
 #[test]
