@@ -2,6 +2,7 @@
 //! for wrong usage or configuration.
 
 mod config;
+mod dev;
 mod events;
 mod input;
 mod output;
@@ -61,6 +62,19 @@ enum Output {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show what Hooktide does, in one process with nothing to install
+    ///
+    /// Router, dispatcher, a mock Kafka broker, five endpoints that behave well and badly, and sample
+    /// events: everything is played and told. With --bootstrap it plays on a Kafka of yours, on topics
+    /// of its own that are removed at the end.
+    #[command(after_help = "\
+Examples:
+  hooktide dev
+  hooktide dev --for 30s
+  hooktide dev --bootstrap localhost:9092 --chaos --for 5m
+
+Exit code 1: something failed; with --chaos also if a delivery was lost.")]
+    Dev(dev::Arguments),
     /// Deliver until a signal ends it
     #[command(after_help = "\
 Examples:
@@ -73,6 +87,9 @@ it at once.")]
         /// What this process does
         #[arg(long, value_delimiter = ',', default_value = "router,dispatcher")]
         roles: Vec<RoleName>,
+        /// Drain also when stdin ends: for a parent that must not be outlived
+        #[arg(long, hide = true)]
+        until_stdin_ends: bool,
     },
     /// Hooktide's own topics
     #[command(subcommand)]
@@ -175,10 +192,17 @@ impl Cli {
         if let Command::Completions { shell } = self.command {
             return completions(shell);
         }
+        // Has settings of its own.
+        if let Command::Dev(arguments) = self.command {
+            return arguments.run(self.general.config);
+        }
         let config = load(&self.general).map_err(Failure::Refused)?;
         let output = self.general.output;
         match self.command {
-            Command::Run { roles } => run::run(&config, &chosen(&roles)),
+            Command::Run {
+                roles,
+                until_stdin_ends,
+            } => run::run(&config, &chosen(&roles), until_stdin_ends),
             Command::Topics(TopicsCommand::Create) => topics::create(&config, output),
             Command::Topics(TopicsCommand::Check) => topics::check(&config, output),
             Command::Config(ConfigCommand::Show) => config::show(&config, output),
@@ -189,6 +213,7 @@ impl Cli {
             Command::Subscriptions(command) => command.run(&config, output),
             Command::Events(command) => command.run(&config, output),
             Command::Completions { shell } => completions(shell),
+            Command::Dev(arguments) => arguments.run(self.general.config),
         }
     }
 }
@@ -260,7 +285,7 @@ mod tests {
     fn roles_are_chosen_once_and_in_order() {
         fn check(arguments: &[&str], expected: &[Role]) {
             let all = ["hooktide", "run"].iter().chain(arguments);
-            let Command::Run { roles } = Cli::try_parse_from(all).unwrap().command else {
+            let Command::Run { roles, .. } = Cli::try_parse_from(all).unwrap().command else {
                 panic!("not run");
             };
             assert_eq!(chosen(&roles), expected);

@@ -17,6 +17,7 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dev;
 pub mod dispatcher;
 pub mod duration_text;
 pub mod http;

@@ -1,37 +1,41 @@
 //! A process: checks the cluster, starts what the roles share, then each role on a thread of its
 //! own, and ends when told to or when a role cannot go on.
 
+mod error;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use prometheus::Registry;
-use tokio::runtime::Runtime;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+
+pub use error::RunError;
 
 use crate::clock::Timestamp;
 use crate::config::{Config, RecordedAttempts, Start};
 use crate::dispatcher::conclusion::Ledger;
 use crate::dispatcher::{self, Dispatcher, Equipment};
 use crate::http::flights::Flights;
-use crate::http::{self, AddressPolicy, ClientError};
+use crate::http::{self, AddressPolicy};
 use crate::kafka::client_config;
 use crate::kafka::member::{FirstStartRule, Member, MemberError, Settings};
 use crate::kafka::record::Outgoing;
-use crate::kafka::subscription_reader::{SubscriptionReader, SubscriptionReaderError};
+use crate::kafka::subscription_reader::SubscriptionReader;
 use crate::kafka::topic_admin::{TopicAdmin, TopicAdminError};
 use crate::kafka::topic_rules::{ClusterFacts, Severity};
 use crate::metrics::{self, DispatcherMetrics, KafkaMetrics, RoleKafkaMetrics, RouterMetrics};
 use crate::record::Reject;
-use crate::retry::{Ladder, LadderError, Policy, PolicyError};
+use crate::retry::{Ladder, Policy};
 use crate::role::Role;
 use crate::router::routing::Destinations;
 use crate::router::{self, Router};
 use crate::secret_store::SecretStore;
 use crate::shutdown;
 use crate::subscription_table::SubscriptionTable;
-use crate::telemetry::{Component, Health, ServerError, TelemetryServer};
+use crate::telemetry::{Component, Health, TelemetryServer};
 use crate::topic::Topic;
 
 /// Room for the headers that a task gains on its way, below the topics' `max.message.bytes`.
@@ -45,94 +49,59 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// How long background work may take to end after the roles have.
 const LAST_GRACE: Duration = Duration::from_secs(1);
 
-/// Why a process ended other than by being told to.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The topics break a rule: every finding was logged.
-    #[error(
-        "{0} rule(s) for topics do not hold, see `hooktide topics check`; `hooktide topics create` makes those that are missing"
-    )]
-    Topics(usize),
-    /// A question to the cluster that only a wrong configuration leaves without an answer.
-    #[error(transparent)]
-    TopicAdmin(#[from] TopicAdminError),
-    /// `retry.tiers`.
-    #[error("`retry.tiers`: {0}")]
-    Ladder(#[from] LadderError),
-    /// `retry.schedule`.
-    #[error("`retry.schedule`: {0}")]
-    Schedule(#[from] PolicyError),
-    /// TLS or another setting of the HTTP client.
-    #[error("http client: {0}")]
-    HttpClient(#[from] ClientError),
-    /// The subscriptions topic cannot be followed.
-    #[error(transparent)]
-    Subscriptions(#[from] SubscriptionReaderError),
-    /// A member of a group ended for good.
-    #[error("{role}: {error}")]
-    Member {
-        /// Whose.
-        role: Role,
-        /// Why.
-        error: MemberError,
-    },
-    /// A role ended by a panic.
-    #[error("{0} panicked")]
-    Panicked(Role),
-    /// `telemetry.listen`.
-    #[error(transparent)]
-    Telemetry(#[from] ServerError),
-    /// Threads, signals, the runtime.
-    #[error("cannot start: {0}")]
-    Io(#[from] std::io::Error),
-    /// Two metrics of one name.
-    #[error("metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
+/// What a process gives to its roles, or a larger one (`hooktide dev`) to those that it runs inside.
+pub struct Surroundings<'a> {
+    /// Requests, telemetry and signals run on it.
+    pub runtime: &'a Handle,
+    /// Cancelled: drain and end.
+    pub shutdown: &'a CancellationToken,
+    /// Where the components say how they are.
+    pub health: Health,
+    /// Facts of a cluster that cannot be asked for them (the mock broker); none: it is checked.
+    pub facts: Option<ClusterFacts>,
 }
 
-impl RunError {
-    /// Whether the configuration is to blame (exit code 2) rather than the course of things (1).
-    pub fn is_configuration(&self) -> bool {
-        match self {
-            Self::Topics(_)
-            | Self::Ladder(_)
-            | Self::Schedule(_)
-            | Self::HttpClient(_)
-            | Self::Telemetry(_)
-            | Self::TopicAdmin(TopicAdminError::Client(_))
-            | Self::Member {
-                error: MemberError::Client(_),
-                ..
-            } => true,
-            Self::TopicAdmin(_)
-            | Self::Subscriptions(_)
-            | Self::Member { .. }
-            | Self::Panicked(_)
-            | Self::Io(_)
-            | Self::Metrics(_) => false,
-        }
-    }
-}
-
-/// Runs `roles` until SIGTERM or SIGINT.
+/// Runs `roles` until SIGTERM or SIGINT, or until stdin ends if that is asked for.
 ///
 /// # Errors
 /// [`RunError`]; everything that runs has been ended by then.
-pub fn run(config: &Config, roles: &[Role]) -> Result<(), RunError> {
+pub fn run(config: &Config, roles: &[Role], until_stdin_ends: bool) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let result = start(config, roles, &runtime);
+    let shutdown = runtime.block_on(async { shutdown::on_signals() })?;
+    if until_stdin_ends {
+        shutdown::on_end_of_stdin(shutdown.clone())?;
+    }
+    let surroundings = Surroundings {
+        runtime: runtime.handle(),
+        shutdown: &shutdown,
+        health: Health::new(Instant::now()),
+        facts: None,
+    };
+    let result = run_in(config, roles, surroundings);
     runtime.shutdown_timeout(LAST_GRACE);
     result
 }
 
-fn start(config: &Config, roles: &[Role], runtime: &Runtime) -> Result<(), RunError> {
-    let shutdown = runtime.block_on(async { shutdown::on_signals() })?;
+/// As [`run`], in surroundings of the caller's. Must not be called on the runtime itself.
+///
+/// # Errors
+/// [`RunError`]; everything that runs has been ended by then.
+pub fn run_in(
+    config: &Config,
+    roles: &[Role],
+    surroundings: Surroundings<'_>,
+) -> Result<(), RunError> {
+    let Surroundings {
+        runtime,
+        shutdown,
+        health,
+        facts,
+    } = surroundings;
     let registry = Registry::new();
     metrics::register_process(&registry)?;
     let kafka_metrics = KafkaMetrics::register(&registry)?;
-    let health = Health::new(Instant::now());
     // Every component exists before the first question to `/ready`: none can be overlooked.
     let table_health = health.component("subscriptions", Instant::now());
     for role in roles {
@@ -147,8 +116,12 @@ fn start(config: &Config, roles: &[Role], runtime: &Runtime) -> Result<(), RunEr
     let served = CancellationToken::new();
     runtime.spawn(server.serve(served.clone()));
 
-    let Some(facts) = runtime.block_on(facts(config, &shutdown))? else {
-        return Ok(()); // Told to stop before the cluster was there.
+    let facts = match facts {
+        Some(given) => given,
+        None => match runtime.block_on(checked_facts(config, shutdown))? {
+            Some(found) => found,
+            None => return Ok(()), // Told to stop before the cluster was there.
+        },
     };
     let subscriptions = Arc::new(SubscriptionReader::start(
         &client_config::table_reader(config),
@@ -168,7 +141,7 @@ fn start(config: &Config, roles: &[Role], runtime: &Runtime) -> Result<(), RunEr
         kafka_metrics: &kafka_metrics,
         health: &health,
         subscriptions: &subscriptions,
-        shutdown: &shutdown,
+        shutdown,
     };
     let result = process.run_roles(roles, runtime);
     subscriptions.stop();
@@ -177,7 +150,7 @@ fn start(config: &Config, roles: &[Role], runtime: &Runtime) -> Result<(), RunEr
 }
 
 /// Asks until the cluster answers. None: told to stop before.
-async fn facts(
+async fn checked_facts(
     config: &Config,
     shutdown: &CancellationToken,
 ) -> Result<Option<ClusterFacts>, RunError> {
@@ -241,7 +214,7 @@ struct Process<'a> {
 }
 
 impl Process<'_> {
-    fn run_roles(&self, roles: &[Role], runtime: &Runtime) -> Result<(), RunError> {
+    fn run_roles(&self, roles: &[Role], runtime: &Handle) -> Result<(), RunError> {
         let mut threads = Vec::new();
         let mut result = Ok(());
         for role in roles {
@@ -347,7 +320,7 @@ impl Process<'_> {
 
     fn start_dispatcher(
         &self,
-        runtime: &Runtime,
+        runtime: &Handle,
     ) -> Result<JoinHandle<Result<(), MemberError>>, RunError> {
         let role = Role::Dispatcher;
         let config = self.config;
@@ -375,7 +348,7 @@ impl Process<'_> {
             health: self.health.component(role.as_str(), Instant::now()),
         };
         let member = self.member_settings(role);
-        let runtime = runtime.handle().clone();
+        let runtime = runtime.clone();
         self.spawn(role, move |shutdown| {
             let member = Member::join(member, may_go_on(&parts.health, shutdown))?;
             let topics: Vec<&str> = parts.settings.delays.keys().map(|topic| &**topic).collect();

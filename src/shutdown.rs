@@ -25,6 +25,20 @@ pub fn on_signals() -> io::Result<CancellationToken> {
     Ok(token)
 }
 
+/// Cancels `stop` when stdin ends, for a process whose parent holds the other end: however the parent
+/// ends, this one is told.
+pub fn on_end_of_stdin(stop: CancellationToken) -> io::Result<()> {
+    let read = move || {
+        // An error is an end too.
+        drop(io::copy(&mut io::stdin().lock(), &mut io::sink()));
+        stop.cancel();
+    };
+    std::thread::Builder::new()
+        .name("stdin".into())
+        .spawn(read)
+        .map(drop)
+}
+
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
     tokio::select! {
         _ = terminate.recv() => "SIGTERM",

@@ -9,9 +9,9 @@ use crate::run;
 use crate::telemetry::start_log;
 
 /// Starts logging and works until a signal ends it.
-pub(super) fn run(config: &Config, roles: &[Role]) -> Result<(), Failure> {
+pub(super) fn run(config: &Config, roles: &[Role], until_stdin_ends: bool) -> Result<(), Failure> {
     start_log(&config.telemetry).context("cannot start logging")?;
-    run::run(config, roles).map_err(|error| {
+    run::run(config, roles, until_stdin_ends).map_err(|error| {
         if error.is_configuration() {
             Failure::Refused(error.into())
         } else {

@@ -22,6 +22,7 @@ mod beginning;
 mod committer;
 mod confirmation;
 mod error;
+mod event;
 mod group;
 mod lease;
 mod metadata;
@@ -39,6 +40,7 @@ use rdkafka::error::KafkaError;
 
 pub use committer::Substitute;
 pub use error::MemberError;
+pub use event::Event;
 pub use group::{PartitionReader, ReadError};
 pub use lease::Lease;
 pub use metadata::{FirstStart, Progress};
@@ -60,20 +62,6 @@ use transaction::Transaction;
 const GIVE_UP: Duration = Duration::from_secs(2);
 /// How long leaving may take. Without a broker it would take for ever.
 const LEAVE: Duration = Duration::from_millis(1_500);
-
-/// What happened.
-pub enum Event {
-    /// A new epoch: these partitions are ours, from their starts on.
-    Assigned(Vec<(PartitionReader, Start)>),
-    /// All partitions must go back: stop intake, [`Member::commit`] what is finished and
-    /// [`Member::settle`], drop the readers, then [`Member::release`].
-    Revoked,
-    /// All partitions may be somebody else's: drop all work and the readers, then
-    /// [`Member::release`].
-    Lost,
-    /// The transaction under way is committed.
-    Committed,
-}
 
 /// One member of a group.
 pub struct Member {

@@ -18,6 +18,7 @@ use super::client_config;
 use super::client_log::ClientLog;
 use super::topic_rules::{Cluster, ClusterFacts, Finding, SeenTopic, findings};
 use crate::config::{Config, EventTopic, TopicCreation};
+use crate::role::Role;
 use crate::topic::{Topic, Topics};
 
 /// The longest wait for one answer of the cluster.
@@ -70,6 +71,17 @@ pub enum TopicAdminError {
     /// The cluster would not make one topic.
     #[error("cannot create topic `{topic}`: {code}")]
     Create {
+        /// Full name.
+        topic: String,
+        /// What the broker said.
+        code: RDKafkaErrorCode,
+    },
+    /// The request to remove topics or groups failed as a whole.
+    #[error("cannot remove topics: {0}")]
+    RemoveAll(KafkaError),
+    /// The cluster would not remove one topic.
+    #[error("cannot remove topic `{topic}`: {code}")]
+    Remove {
         /// Full name.
         topic: String,
         /// What the broker said.
@@ -147,6 +159,59 @@ impl TopicAdmin {
         }
         self.wait_for_leaders(&creation.created).await?;
         Ok(creation)
+    }
+
+    /// Makes a topic for events, with the broker's own settings.
+    pub async fn create_events(&self, name: &str, partitions: i32) -> Result<(), TopicAdminError> {
+        let factor = self.creation.replication_factor.unwrap_or(-1);
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(factor));
+        let options = options().operation_timeout(Some(ANSWER));
+        let answers = self.client.create_topics(&[topic], &options).await;
+        for answer in answers.map_err(TopicAdminError::CreateAll)? {
+            match answer {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, code)) => return Err(TopicAdminError::Create { topic, code }),
+            }
+        }
+        self.wait_for_leaders(&[name.to_owned()]).await
+    }
+
+    /// How many members a role's group has; none while it is not stable, or cannot be asked.
+    pub async fn stable_members(&self, config: &Config, role: Role) -> Option<usize> {
+        let (client, group) = (Arc::clone(&self.client), config.group(role));
+        let asked = tokio::task::spawn_blocking(move || {
+            let answer = client.inner().fetch_group_list(Some(&group), ANSWER).ok()?;
+            let groups = answer.groups().iter();
+            let stable = groups.filter(|group| group.state() == "Stable");
+            stable.map(|group| group.members().len()).next()
+        });
+        asked.await.ok().flatten()
+    }
+
+    /// Removes the own topics, a topic of events, and the groups of the roles, with everything in
+    /// them. For installations that were for trying out.
+    pub async fn remove_all(&self, config: &Config, events: &str) -> Result<(), TopicAdminError> {
+        let own = self.topics.all().into_iter();
+        let mut names: Vec<String> = own.map(|topic| self.topics.name(topic)).collect();
+        names.push(events.to_owned());
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let answers = self.client.delete_topics(&names, &options()).await;
+        for answer in answers.map_err(TopicAdminError::RemoveAll)? {
+            match answer {
+                Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
+                Err((topic, code)) => return Err(TopicAdminError::Remove { topic, code }),
+            }
+        }
+        let groups = Role::ALL.map(|role| config.group(role));
+        let groups = groups.each_ref().map(String::as_str);
+        let answers = self.client.delete_groups(&groups, &options()).await;
+        for answer in answers.map_err(TopicAdminError::RemoveAll)? {
+            // A group whose static members are still in it goes by itself once it has expired.
+            if let Err((group, code)) = answer {
+                tracing::debug!(group, %code, "a group stays");
+            }
+        }
+        Ok(())
     }
 
     /// Looks at the cluster and judges it.

@@ -42,10 +42,10 @@ pub struct CommitMetadata {
     /// A random number of the process, to tell its own commits from another's.
     pub writer: u64,
     /// Counts the commits of the writer. After a commit whose fate is unknown, the one that is read
-    /// back tells whether it got through (design.md, Commit protocol 5).
+    /// back tells whether it got through (ARCHITECTURE.md, The commit protocol 5).
     pub sequence: u64,
     /// When the group first ran: where partitions without an offset begin under
-    /// `events.start = latest` (design.md, Commit protocol 8).
+    /// `events.start = latest` (ARCHITECTURE.md, The commit protocol 8).
     pub started_at: Option<Timestamp>,
     /// How many partitions the topic had then; those found later begin at the earliest record.
     pub partitions_at_start: Option<u32>,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// The most unfinished offsets ("holes") below the last finished one: the size of a set, and with
-/// it of its text in the commit metadata, is bounded by them (design.md, Dispatcher 3).
+/// it of its text in the commit metadata, is bounded by them (ARCHITECTURE.md, What the metadata says).
 pub const MAX_HOLES: usize = 700;
 
 /// A base, which is the lowest offset that is not finished, and the runs of finished offsets above

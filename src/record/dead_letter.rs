@@ -96,6 +96,33 @@ impl DeadLetter<'_> {
     }
 }
 
+/// What the headers of a record on the `dlq` topic say beside its task, read back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inscription<'a> {
+    /// A [`Reason`], or one of a newer version.
+    pub reason: Option<&'a str>,
+    /// The last answer's status.
+    pub last_status: Option<&'a str>,
+    /// What the last request failed of.
+    pub last_error: Option<&'a str>,
+}
+
+impl<'a> Inscription<'a> {
+    /// Reads what is there; what is not UTF-8 is not there.
+    pub fn read(headers: &'a Headers) -> Self {
+        let text = |name| {
+            headers
+                .get(name)
+                .and_then(|bytes| str::from_utf8(bytes).ok())
+        };
+        Self {
+            reason: text(REASON),
+            last_status: text(LAST_STATUS),
+            last_error: text(LAST_ERROR),
+        }
+    }
+}
+
 /// As much of a text as fits into `most` bytes, in whole characters.
 pub(super) fn first_bytes(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
@@ -131,6 +158,13 @@ mod tests {
             (DEAD_AT, "1795341600007"),
         ];
         assert_eq!(shown(&headers), expected);
+        let read = Inscription {
+            reason: Some("exhausted"),
+            last_status: Some("503"),
+            last_error: Some("503 Service Unavailable"),
+        };
+        assert_eq!(Inscription::read(&headers), read);
+        assert_eq!(Inscription::read(&Headers::new()), Inscription::default());
         let replayed = TaskHeaders::decode(&headers).unwrap();
         assert_eq!(replayed.delivery_id, task().delivery_id);
 

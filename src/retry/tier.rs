@@ -8,8 +8,7 @@ use crate::duration_text;
 
 /// How much longer than the remaining wait a tier's delay may be and still be taken: the price of a
 /// hop's commit, which would otherwise turn every whole multiple (10 s on a tier of 5 s) into one
-/// hop and a rest that fits nowhere. It is also how late a task may become by it (design.md,
-/// Dispatcher 6).
+/// hop and a rest that fits nowhere. It is also how late a task may become by it (ARCHITECTURE.md, The ladder).
 pub const SLACK: Duration = Duration::from_millis(150);
 
 /// The most tiers that a ladder may have: each is a topic with as many partitions as `deliveries`.
@@ -48,7 +47,7 @@ impl Tier {
     }
 }
 
-/// Why a list of delays is no ladder (`retry.tiers` of contract.md).
+/// Why a list of delays is no ladder (`retry.tiers`).
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum LadderError {
     /// No tier at all: nothing could ever be retried.

@@ -14,6 +14,8 @@ mod cli;
 mod commits;
 /// Endpoints that behave badly or may not be reached.
 mod delivery;
+/// `hooktide dev`, all in one process.
+mod dev;
 /// Processes that come, go, die and return.
 mod members;
 /// Brokers that do not answer.
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         rejects::tests(),
         delivery::tests(),
         members::tests(),
+        dev::tests(),
         commits::tests(),
         start::tests(),
         telemetry::tests(),

@@ -20,7 +20,7 @@ tests! {
         secrets_are_shown_nowhere,
 }
 
-/// Metrics of `contract.md`, as series, with the labels that each has.
+/// Metrics of `docs/metrics.md`, as series, with the labels that each has.
 const METRICS: [(&str, &[&str]); 13] = [
     ("hooktide_events_total", &["topic", "result"]),
     ("hooktide_deliveries_total", &["outcome"]),
