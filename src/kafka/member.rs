@@ -18,6 +18,7 @@
 //! Every transaction of an epoch carries the group metadata captured at its start, so the broker
 //! refuses what a zombie still wants to commit.
 
+mod beginning;
 mod committer;
 mod confirmation;
 mod error;
@@ -51,10 +52,9 @@ use crate::metrics::RoleKafkaMetrics;
 use crate::wake::Waker;
 use committer::{Committer, Verdict};
 use confirmation::Confirmation;
-use group::{GroupConsumer, Lookups, Rebalance};
+use group::{GroupConsumer, Rebalance};
 use metadata::Stamp;
 use producer::TransactionalProducer;
-use start::GroupBeginning;
 use transaction::Transaction;
 
 /// How long a transaction that is given up is waited for while partitions go. Without a broker
@@ -318,142 +318,6 @@ impl Member {
         }
     }
 
-    fn begin_epoch(
-        &mut self,
-        partitions: Vec<TopicPartition>,
-        position: i64,
-    ) -> Result<Option<Event>, MemberError> {
-        // Captured first: if this membership ends meanwhile, what is captured is already stale and
-        // the broker refuses it.
-        let none = || MemberError::Fatal("the consumer has no group metadata".into());
-        let group_metadata = self.group.group_metadata().ok_or_else(none)?;
-        self.confirmation.begin_epoch();
-        let lookups = self.group.lookups();
-        let starts = loop {
-            if !(self.may_go_on)() {
-                // Nothing is begun any more; librdkafka still waits for an answer.
-                self.release()?;
-                return Ok(None);
-            }
-            // The last epoch's transaction first: it may yet move these offsets.
-            if self.has_given_up()
-                && let Some(starts) = self.starting_points(&lookups, &partitions, position)
-            {
-                break starts;
-            }
-            // Serving keeps the membership; a rebalance that comes now makes this one void.
-            let served = self.group.serve(Duration::from_millis(50));
-            if let Some(error) = served.error {
-                self.note(&error)?;
-            }
-            match served.rebalance {
-                None => {}
-                Some(Rebalance::Assign(partitions)) => {
-                    return self.begin_epoch(partitions, position);
-                }
-                Some(Rebalance::Revoke { lost }) => {
-                    return Ok(Some(if lost { Event::Lost } else { Event::Revoked }));
-                }
-            }
-        };
-        start::report_out_of_range(self.role, &self.metrics.all, &starts);
-        let offsets: Vec<_> = starts
-            .iter()
-            .map(|start| (start.at.clone(), start.finished.base()))
-            .collect();
-        self.astray.clear();
-        let readers = self
-            .group
-            .accept(&offsets, &self.waker)
-            .map_err(|error| MemberError::Fatal(error.to_string()))?;
-        self.epochs += 1;
-        self.committer.open(self.epochs);
-        self.epoch = Some(Epoch {
-            number: self.epochs,
-            partitions,
-            group_metadata,
-            confirmed: false,
-        });
-        self.confirmation.begin_epoch();
-        self.metrics.assigned(readers.len());
-        tracing::info!(
-            role = self.role,
-            epoch = self.epochs,
-            partitions = readers.len(),
-            "partitions assigned"
-        );
-        Ok(Some(Event::Assigned(
-            readers.into_iter().zip(starts).collect(),
-        )))
-    }
-
-    /// Where the partitions of a new assignment begin; none: not known yet, or being committed.
-    fn starting_points(
-        &mut self,
-        lookups: &Lookups,
-        partitions: &[TopicPartition],
-        position: i64,
-    ) -> Option<Vec<Start>> {
-        let beginning = GroupBeginning {
-            rule: self.first_start,
-            began_with: self.began_with.as_ref(),
-            noted_at: self.confirmation.at(),
-        };
-        match start::starting_points(lookups, partitions, &beginning) {
-            Ok(points) => {
-                self.confirmation.group_start = points.group_start;
-                if !points.is_decision {
-                    let mut starts = points.starts;
-                    let astray = starts
-                        .iter_mut()
-                        .filter(|start| self.astray.contains(&start.at));
-                    for start in astray {
-                        start::from_log_start(lookups, start)
-                            .inspect_err(|error| {
-                                tracing::warn!(role = self.role, %error, "the log's start is not known");
-                            })
-                            .ok()?;
-                    }
-                    return Some(starts);
-                }
-                // Committed at once, and acted upon as it is read back: who is told that this
-                // group is ready must be able to count on it, whatever happens next.
-                self.decide_first_start(&points.starts, position);
-            }
-            Err(error) => {
-                tracing::warn!(
-                    role = self.role, %error,
-                    "committed offsets are not known yet (a transaction may be pending on them)"
-                );
-            }
-        }
-        None
-    }
-
-    /// Has the group commit where partitions begin that it never had before.
-    fn decide_first_start(&mut self, starts: &[Start], position: i64) {
-        if let Some(Err(error)) = self.confirmation.answer(&self.lease) {
-            tracing::warn!(role = self.role, %error, "where partitions begin is not committed yet");
-        }
-        let undecided = starts.iter().filter(|start| !start.committed);
-        let decided = undecided.clone().map(|start| Progress {
-            at: start.at.clone(),
-            finished: start.finished.clone(),
-            first_start: start.first_start,
-        });
-        if self.confirmation.ask_with(position, decided.collect()) {
-            for start in undecided {
-                tracing::info!(
-                    role = self.role,
-                    topic = &*start.at.topic,
-                    partition = start.at.partition,
-                    offset = start.finished.base(),
-                    "first start of this partition"
-                );
-            }
-        }
-    }
-
     /// Gives the transaction under way up, and waits a little until it has ended.
     fn give_up(&mut self) {
         self.committer.cancel();
@@ -463,11 +327,6 @@ impl Member {
                 "a transaction does not end yet, the next assignment waits for it"
             );
         }
-    }
-
-    /// Whether the last epoch's transaction has ended.
-    fn has_given_up(&mut self) -> bool {
-        !self.committer.is_busy() || self.committer.verdict().is_some()
     }
 
     fn note(&self, error: &KafkaError) -> Result<(), MemberError> {

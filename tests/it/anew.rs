@@ -12,6 +12,7 @@ tests! {
     plain: ;
     kafka:
         an_old_outcome_does_not_finish_a_new_task,
+        attempts_find_their_way_on_fewer_partitions,
 }
 
 /// A request is on the wire while its topic is made anew. Another task stands in its place when it
@@ -28,16 +29,7 @@ async fn an_old_outcome_does_not_finish_a_new_task(bed: Bed) -> Outcome {
         scene.receiver.wait_for_count("/hook", number, SOON).await?;
     }
 
-    let deliveries = scene.installation.topic("deliveries");
-    let kafka = scene.installation.kafka();
-    kafka.delete_topic(&deliveries).await?;
-    let gone = async {
-        let mut tick = tokio::time::interval(Duration::from_millis(50));
-        while kafka.read_topic(&deliveries).await.is_ok() {
-            tick.tick().await;
-        }
-    };
-    tokio::time::timeout(SOON, gone).await?;
+    delete(&scene, "deliveries").await?;
     let made = scene.installation.command(&["topics", "create"]).await?;
     assert_eq!(made.code, Some(0), "{made:?}");
     scene
@@ -64,5 +56,41 @@ async fn an_old_outcome_does_not_finish_a_new_task(bed: Bed) -> Outcome {
     let _process = scene.run("a").await?;
     let received = scene.receiver.wait_for_count("/hook", 9, SOON).await?;
     assert_eq!(received[8].id(), received[6].id());
+    Ok(())
+}
+
+/// Each transaction's attempt records share a partition, which the topic may no longer have.
+async fn attempts_find_their_way_on_fewer_partitions(bed: Bed) -> Outcome {
+    const EVENTS: usize = 6;
+    let scene = Scene::set(&bed, &[]).await?;
+    scene.subscribe("acme/one", "/hook", json!({})).await?;
+    let _process = scene.run("a").await?;
+    delete(&scene, "attempts").await?;
+    let attempts = scene.installation.topic("attempts");
+    let kafka = scene.installation.kafka();
+    kafka.create_topic(&attempts, 1, &[]).await?;
+    for number in 1..=EVENTS {
+        let event = event(&format!("evt_{number}"), json!({})).to_string();
+        scene.produce(&event).await?;
+        scene.receiver.wait_for_count("/hook", number, SOON).await?;
+        scene
+            .installation
+            .wait_for_topic("attempts", SOON, move |records| records.len() == number)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn delete(scene: &Scene, topic: &str) -> Outcome {
+    let topic = scene.installation.topic(topic);
+    let kafka = scene.installation.kafka();
+    kafka.delete_topic(&topic).await?;
+    let gone = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(50));
+        while kafka.read_topic(&topic).await.is_ok() {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(SOON, gone).await?;
     Ok(())
 }

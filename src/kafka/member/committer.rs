@@ -15,6 +15,7 @@
 //!                             found: committed
 //! ```
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 use rdkafka::config::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
 
 use super::group::Lookups;
 use super::producer::{TransactionalProducer, Trouble};
@@ -200,6 +202,7 @@ impl Worker {
         let started = Instant::now();
         let mut backoff = FIRST_BACKOFF;
         let mut is_ambiguous = false;
+        let mut substituted = BTreeSet::new();
         let epoch = Arc::clone(&self.epoch);
         let number = transaction.epoch;
         let is_cancelled = || epoch.load(Ordering::Acquire) != number;
@@ -232,10 +235,19 @@ impl Worker {
                 Err(Trouble::Abort(error)) => {
                     tracing::warn!(role = self.role, %error, "transaction aborted, it will be tried again");
                     self.abort(producer);
+                    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition) {
+                        // A topic was made anew with fewer partitions: the keys find their way.
+                        for record in &mut transaction.records {
+                            record.partition = None;
+                        }
+                    }
                     pause(&mut backoff);
                 }
                 Err(Trouble::Unwritable { record, error }) => {
                     self.abort(producer);
+                    if !substituted.insert(record) {
+                        pause(&mut backoff); // Its reject is refused too: somebody must change that.
+                    }
                     if let Some(record) = transaction.records.get_mut(record) {
                         tracing::error!(
                             role = self.role, %error, topic = &*record.topic, cause = %record.cause,
