@@ -15,7 +15,7 @@ pub mod matcher;
 pub mod payload;
 pub mod routing;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ use crate::kafka::member::{
     Event as GroupEvent, FirstStart, Member, MemberError, PartitionReader, Progress, ReadError,
     Start,
 };
-use crate::kafka::record::{Incoming, Outgoing, TopicPartition};
+use crate::kafka::record::{Incoming, Outgoing};
 use crate::kafka::subscription_reader::SubscriptionReader;
 use crate::metrics::{KafkaMetrics, RouterMetrics};
 use crate::offset_tracker::FinishedSet;
@@ -72,7 +72,6 @@ pub struct Router {
     kafka_metrics: KafkaMetrics,
     health: Component,
     inputs: Vec<Input>,
-    by_partition: HashMap<TopicPartition, usize>,
     /// Read and not matched yet.
     pending: VecDeque<(usize, Incoming)>,
     pending_bytes: usize,
@@ -111,7 +110,6 @@ impl Router {
             kafka_metrics,
             health,
             inputs: Vec::new(),
-            by_partition: HashMap::new(),
             pending: VecDeque::new(),
             pending_bytes: 0,
             next_input: 0,
@@ -237,8 +235,6 @@ impl Router {
             // crash before the first commit.
             let is_news = !start.committed || start.out_of_range.is_some();
             let position = start.finished.base();
-            self.by_partition
-                .insert(start.at.clone(), self.inputs.len());
             self.inputs.push(Input {
                 reader,
                 first_start: start.first_start,
@@ -261,7 +257,6 @@ impl Router {
     fn drop_assignment(&mut self) {
         self.pending.clear();
         self.pending_bytes = 0;
-        self.by_partition.clear();
         self.inputs.clear();
         self.health.set(State::Starting);
     }
@@ -303,9 +298,11 @@ impl Router {
     fn route(&mut self, shutdown: &CancellationToken) -> Result<(), MemberError> {
         let mut records = Vec::new();
         if !self.pending.is_empty() {
+            let asked = Instant::now();
             if !self.table_has_passed_now(shutdown)? {
                 return Ok(());
             }
+            self.metrics.waited_for_table(asked.elapsed());
             let mut bytes = 0;
             while bytes < self.settings.batch_bytes
                 && let Some((input, record)) = self.pending.pop_front()

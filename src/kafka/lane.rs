@@ -172,11 +172,6 @@ impl Lane {
         })
     }
 
-    /// Whether there is something new to say.
-    pub fn has_progress(&self) -> bool {
-        self.tracker.revision() != self.committed
-    }
-
     /// The transaction that carried [`Self::progress`] is committed.
     pub fn committed(&mut self) {
         self.committed = self.sent;
