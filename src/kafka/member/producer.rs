@@ -1,6 +1,7 @@
 //! The transactional producer itself: one attempt at one transaction, and what its errors mean.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -14,6 +15,9 @@ use super::transaction::Transaction;
 use crate::kafka::client_log::ClientLog;
 use crate::kafka::record::Outgoing;
 
+/// How long to wait for delivery reports between two looks. Not by a timed `poll`: rust-rdkafka counts
+/// in whole milliseconds, and turns at full speed through the last one of every call.
+const GLANCE: Duration = Duration::from_micros(250);
 /// Retriable errors in a row after which the producer counts as broken.
 const MOST_RETRIES: u32 = 10;
 
@@ -106,7 +110,7 @@ impl TransactionalProducer {
         native.payload = record.value.as_deref();
         while let Err((error, returned)) = self.client.send(native) {
             match error.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::QueueFull) => self.client.poll(Duration::from_millis(1)),
+                Some(RDKafkaErrorCode::QueueFull) => self.look(),
                 Some(code) if is_permanent(code) => {
                     return Err(Trouble::Unwritable {
                         record: index,
@@ -127,7 +131,7 @@ impl TransactionalProducer {
     /// after the transaction timeout.
     fn acknowledged(&self, is_cancelled: &impl Fn() -> bool) -> Result<(), Trouble> {
         while self.client.in_flight_count() > 0 {
-            self.client.poll(Duration::from_millis(1));
+            self.look();
             if is_cancelled() {
                 return Err(Trouble::Cancelled);
             }
@@ -145,6 +149,14 @@ impl TransactionalProducer {
                 Some((_, error)) => Err(self.failed(error)),
                 None => Ok(()),
             },
+        }
+    }
+
+    /// Takes in the delivery reports that are there; pauses if others are still to come.
+    fn look(&self) {
+        self.client.poll(Duration::ZERO);
+        if self.client.in_flight_count() > 0 {
+            thread::park_timeout(GLANCE);
         }
     }
 
@@ -167,7 +179,7 @@ impl TransactionalProducer {
         client.purge(PurgeConfig::default().queue().inflight());
         let deadline = Instant::now() + Duration::from_secs(5);
         while client.in_flight_count() > 0 && Instant::now() < deadline {
-            client.poll(Duration::from_millis(1));
+            self.look();
         }
         let abort = || client.abort_transaction(Timeout::After(Duration::from_secs(10)));
         match retried(abort) {
