@@ -1,6 +1,7 @@
 //! The commands. Data goes to stdout, talk to stderr; exit codes are 0 for ok, 1 for failed and 2
 //! for wrong usage or configuration.
 
+mod bench;
 mod config;
 mod dev;
 mod events;
@@ -10,7 +11,7 @@ mod run;
 mod subscriptions;
 mod topics;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
@@ -91,6 +92,23 @@ it at once.")]
         #[arg(long, hide = true)]
         until_stdin_ends: bool,
     },
+    /// Measure what a delivery costs, on a given Kafka
+    ///
+    /// Load, receiver and hooktide run as processes of their own, on topics that are removed at the
+    /// end; beside them, in the same run, the plainest loop that posts the same bytes to the same
+    /// receiver.
+    #[command(after_help = "\
+Examples:
+  hooktide bench --bootstrap localhost:9092
+  hooktide bench --bootstrap localhost:9092 --events 2000 --rate 200
+  hooktide bench --bootstrap localhost:9092 --fan-out 10 --receivers 10 --output json
+
+CPU time and memory are known on Linux, the broker's only if it runs on this machine.
+Exit code 1: something failed, or a delivery did not arrive.")]
+    Bench(bench::Arguments),
+    /// What a run of `bench` consists of
+    #[command(subcommand, hide = true)]
+    BenchPart(bench::Part),
     /// Hooktide's own topics
     #[command(subcommand)]
     Topics(TopicsCommand),
@@ -188,32 +206,32 @@ pub fn main() -> ExitCode {
 
 impl Cli {
     fn execute(self) -> Result<(), Failure> {
-        // Needs no settings, and must work where they are wrong.
-        if let Command::Completions { shell } = self.command {
-            return completions(shell);
-        }
-        // Has settings of its own.
-        if let Command::Dev(arguments) = self.command {
-            return arguments.run(self.general.config);
-        }
-        let config = load(&self.general).map_err(Failure::Refused)?;
-        let output = self.general.output;
+        let General {
+            config: file,
+            output,
+        } = self.general;
+        let config = || load(file.as_deref()).map_err(Failure::Refused);
         match self.command {
+            // Needs no settings, and must work where they are wrong.
+            Command::Completions { shell } => completions(shell),
+            // Have settings of their own.
+            Command::Dev(arguments) => arguments.run(file),
+            Command::Bench(arguments) => arguments.run(file, output),
+            Command::BenchPart(part) => part.run(&config()?),
             Command::Run {
                 roles,
                 until_stdin_ends,
-            } => run::run(&config, &chosen(&roles), until_stdin_ends),
-            Command::Topics(TopicsCommand::Create) => topics::create(&config, output),
-            Command::Topics(TopicsCommand::Check) => topics::check(&config, output),
-            Command::Config(ConfigCommand::Show) => config::show(&config, output),
+            } => run::run(&config()?, &chosen(&roles), until_stdin_ends),
+            Command::Topics(TopicsCommand::Create) => topics::create(&config()?, output),
+            Command::Topics(TopicsCommand::Check) => topics::check(&config()?, output),
+            Command::Config(ConfigCommand::Show) => config::show(&config()?, output),
             Command::Config(ConfigCommand::Check) => {
+                config()?;
                 output::talk("the configuration is valid");
                 Ok(())
             }
-            Command::Subscriptions(command) => command.run(&config, output),
-            Command::Events(command) => command.run(&config, output),
-            Command::Completions { shell } => completions(shell),
-            Command::Dev(arguments) => arguments.run(self.general.config),
+            Command::Subscriptions(command) => command.run(&config()?, output),
+            Command::Events(command) => command.run(&config()?, output),
         }
     }
 }
@@ -225,8 +243,8 @@ fn completions(shell: Shell) -> Result<(), Failure> {
     Ok(())
 }
 
-fn load(general: &General) -> anyhow::Result<Config> {
-    let config = Config::load(general.config.as_deref(), environment()?.into_iter())?;
+fn load(file: Option<&Path>) -> anyhow::Result<Config> {
+    let config = Config::load(file, environment()?.into_iter())?;
     client_config::check_properties(&config.kafka.properties)?;
     Ok(config)
 }

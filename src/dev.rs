@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 pub use error::DevError;
 pub use ledger::Verdict;
 pub use line::Screen;
-pub use stage::{Layers, Stage};
+pub use stage::Stage;
 
 use crate::clock::Timestamp;
 use crate::kafka::client_config;
@@ -110,11 +110,11 @@ fn perform(
         false => None,
     };
     put_subscriptions(stage, &receiver)?;
-    let watched = Watched::of(&stage.config, &stage.events);
-    let reader = client_config::table_reader(&stage.config);
+    let watched = Watched::of(&stage.installation.config, &stage.installation.events);
+    let reader = client_config::table_reader(&stage.installation.config);
     let mut performance = Performance {
         follower: TopicFollower::start(&reader, &watched.names())?,
-        writer: RecordWriter::connect(&stage.config, &stage.events)?,
+        writer: RecordWriter::connect(&stage.installation.config, &stage.installation.events)?,
         show: Show::new(started, detail),
         produced: 0,
         stage,
@@ -143,8 +143,8 @@ fn program() -> PathBuf {
 }
 
 fn put_subscriptions(stage: &Stage, receiver: &Receiver) -> Result<(), DevError> {
-    let topic = stage.config.topics.name(Topic::Subscriptions);
-    let writer = RecordWriter::connect_to_table(&stage.config, &topic)?;
+    let topic = stage.installation.config.topics.name(Topic::Subscriptions);
+    let writer = RecordWriter::connect_to_table(&stage.installation.config, &topic)?;
     for subscriber in SUBSCRIBERS {
         let record = subscriber.record(receiver.address(), receiver.dead(), rand::random());
         let value = record.to_string();

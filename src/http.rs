@@ -3,6 +3,7 @@
 
 mod address_policy;
 mod address_range;
+pub mod bare_loop;
 mod client;
 mod departure;
 mod exchange;

@@ -14,6 +14,7 @@
 //! clock, no I/O); the file of the same name beside it is the loop that connects them to Kafka and
 //! HTTP.
 
+pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -21,6 +22,7 @@ pub mod dev;
 pub mod dispatcher;
 pub mod duration_text;
 pub mod http;
+pub mod installation;
 pub mod kafka;
 pub mod metrics;
 pub mod offset_tracker;

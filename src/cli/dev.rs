@@ -8,8 +8,9 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 
 use super::{Failure, environment};
-use crate::dev::{self, DevError, Layers, Play, Screen, Stage};
+use crate::dev::{self, DevError, Play, Screen, Stage};
 use crate::duration_text::parse;
+use crate::installation::Layers;
 use crate::telemetry::start_log;
 
 #[derive(Debug, Args)]
@@ -41,7 +42,7 @@ impl Arguments {
             }
         };
         let stage = stage.map_err(failure)?;
-        start_log(&stage.config.telemetry).context("cannot start logging")?;
+        start_log(&stage.installation.config.telemetry).context("cannot start logging")?;
         let stdout = std::io::stdout();
         // https://no-color.org: any value but an empty one.
         let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

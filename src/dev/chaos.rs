@@ -1,11 +1,11 @@
 //! Dispatchers as processes of their own, one of which is killed every few seconds.
 
 use std::io;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use super::stage::Stage;
+use crate::role::Role;
 
 /// Instance ids of the dispatchers.
 pub const INSTANCES: [&str; 2] = ["dispatcher-1", "dispatcher-2"];
@@ -145,27 +145,13 @@ impl Drop for Member {
     }
 }
 
-/// `hooktide run` as a static member. It ends with its stdin, whose other end only this process has:
-/// however this process ends, it ends too.
+/// A static member.
 fn command(stage: &Stage, instance: &str) -> io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    if let Some(file) = &stage.config_file {
-        command.arg("--config").arg(file);
-    }
-    let overridden = stage.variables.keys().map(|name| format!("{name}__FILE"));
-    for name in overridden {
-        command.env_remove(name);
-    }
+    let mut command = stage.installation.run_child(&[Role::Dispatcher])?;
     command
-        .args(["run", "--roles", "dispatcher", "--until-stdin-ends"])
-        .envs(&stage.variables)
         .env("HOOKTIDE__INSTANCE_ID", instance)
         .env_remove("HOOKTIDE__INSTANCE_ID__FILE")
         // What being killed leads to is no news here.
-        .env("HOOKTIDE__TELEMETRY__LOG", "error")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        // A Ctrl-C is for this process: the dispatchers finish the show.
-        .process_group(0);
+        .env("HOOKTIDE__TELEMETRY__LOG", "error");
     Ok(command)
 }

@@ -1,29 +1,21 @@
 //! Why the demo ended early, or badly.
 
 use super::ledger::Verdict;
-use crate::config::ConfigError;
-use crate::kafka::client_config::PropertyError;
+use crate::installation::InstallationError;
 use crate::kafka::errand::ErrandError;
 use crate::kafka::mock::MockError;
-use crate::kafka::topic_admin::TopicAdminError;
 use crate::kafka::topic_follower::FollowError;
 use crate::run::RunError;
 
 /// Why the demo ended early, or badly.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
-    /// Settings, the user's or ours.
+    /// Settings, the user's or ours, and topics that cannot be made or removed.
     #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The user's `kafka.properties`.
-    #[error(transparent)]
-    Property(#[from] PropertyError),
+    Installation(#[from] InstallationError),
     /// The mock broker.
     #[error(transparent)]
     Mock(#[from] MockError),
-    /// Topics cannot be made or removed.
-    #[error(transparent)]
-    Topics(#[from] TopicAdminError),
     /// Subscriptions or events cannot be written.
     #[error(transparent)]
     Write(#[from] ErrandError),
@@ -51,13 +43,10 @@ impl DevError {
     /// Whether settings are to blame rather than the course of things.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Config(_)
-            | Self::Property(_)
-            | Self::Topics(TopicAdminError::Client(_))
-            | Self::Write(ErrandError::Client(_)) => true,
+            Self::Installation(error) => error.is_configuration(),
+            Self::Write(ErrandError::Client(_)) => true,
             Self::Run(error) => error.is_configuration(),
             Self::Mock(_)
-            | Self::Topics(_)
             | Self::Write(_)
             | Self::Follow(_)
             | Self::Silent

@@ -9,7 +9,7 @@ use super::stage::Stage;
 
 /// The text, without a line's end. `program` is how this program is called.
 pub fn head(stage: &Stage, program: &Path, receiver: SocketAddr, chaos: bool) -> String {
-    let servers = &stage.config.kafka.bootstrap_servers;
+    let servers = &stage.installation.config.kafka.bootstrap_servers;
     let mut lines = vec![
         "hooktide dev: events come in on Kafka, webhooks go out over HTTP; what fails is retried, and".to_owned(),
         "what keeps failing is dead-lettered. Totals are counted from the topics.".to_owned(),
@@ -23,7 +23,7 @@ pub fn head(stage: &Stage, program: &Path, receiver: SocketAddr, chaos: bool) ->
         say("           The mock cannot prove durability: no real transactions, little retention, and it".to_owned());
         say("           ends with this process. A real Kafka can: hooktide dev --bootstrap HOST:PORT [--chaos]".to_owned());
     } else {
-        let id = &stage.config.application_id;
+        let id = &stage.installation.config.application_id;
         say(format!(
             "Kafka      {servers}; topics {id}* are made now and removed at the end"
         ));
@@ -42,7 +42,7 @@ pub fn head(stage: &Stage, program: &Path, receiver: SocketAddr, chaos: bool) ->
         ));
     }
     let mut program = quoted(&program.to_string_lossy());
-    if let Some(file) = &stage.config_file {
+    if let Some(file) = &stage.installation.config_file {
         program.push_str(&format!(" --config {}", quoted(&file.to_string_lossy())));
     }
     let address: String = stage
@@ -60,7 +60,7 @@ pub fn head(stage: &Stage, program: &Path, receiver: SocketAddr, chaos: bool) ->
     ));
     say(format!(
         "  echo '{{\"type\":\"hello.world\",\"data\":{{}}}}' | {address}{program} events produce --topic {} -",
-        stage.events
+        stage.installation.events
     ));
     say("Ctrl-C ends it.".to_owned());
     say(String::new());
@@ -102,7 +102,7 @@ mod tests {
             ([127, 0, 0, 1], 80).into(),
             false,
         );
-        let servers = &stage.config.kafka.bootstrap_servers;
+        let servers = &stage.installation.config.kafka.bootstrap_servers;
         for part in [
             "cannot prove durability",
             "no real transactions",

@@ -26,7 +26,7 @@ impl Roles {
         let health = Health::new(Instant::now());
         let stop = CancellationToken::new();
         let thread = {
-            let (config, facts) = (stage.config.clone(), stage.facts.clone());
+            let (config, facts) = (stage.installation.config.clone(), stage.facts.clone());
             let (health, stop, runtime) = (health.clone(), stop.clone(), runtime.clone());
             thread::Builder::new().name("roles".into()).spawn(move || {
                 let surroundings = Surroundings {

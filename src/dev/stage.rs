@@ -1,13 +1,7 @@
-//! Where the demo plays: under which settings, and on the mock broker or on a Kafka that was given.
-//!
-//! The settings are environment variables, because children and second terminals need them as such.
-
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+//! Where the demo plays: on the mock broker, or on a Kafka that was given.
 
 use super::DevError;
-use crate::config::Config;
-use crate::kafka::client_config;
+use crate::installation::{Installation, InstallationError, Layers, Settings};
 use crate::kafka::mock::MockBroker;
 use crate::kafka::topic_admin::TopicAdmin;
 use crate::kafka::topic_rules::ClusterFacts;
@@ -19,15 +13,9 @@ const PARTITIONS: i32 = 4;
 /// A place to play, with its topics.
 pub struct Stage {
     /// What the roles run under.
-    pub config: Config,
-    /// The topic that events come in on.
-    pub events: String,
+    pub installation: Installation,
     /// Facts of a cluster that cannot be asked for them.
     pub facts: Option<ClusterFacts>,
-    /// What children and second terminals must be told.
-    pub variables: BTreeMap<String, String>,
-    /// `--config`, for children.
-    pub config_file: Option<PathBuf>,
     cluster: Cluster,
 }
 
@@ -37,33 +25,20 @@ enum Cluster {
     Given(Box<TopicAdmin>),
 }
 
-/// The user's own layers of settings, for a Kafka that is given.
-#[derive(Clone, Debug, Default)]
-pub struct Layers {
-    /// `--config`.
-    pub file: Option<PathBuf>,
-    /// Variables that begin with `HOOKTIDE__`.
-    pub environment: Vec<(String, String)>,
-}
-
 impl Stage {
     /// The mock broker, under no settings but the demo's.
     pub fn mock() -> Result<Self, DevError> {
         let broker = MockBroker::start()?;
-        let events = "events".to_owned();
         let mut settings = usual();
         // An empty Fetch of the mock broker waits to the end, even when data comes.
         settings.push(("KAFKA__PROPERTIES__FETCH_WAIT_MAX_MS", "10".to_owned()));
         settings.push(("KAFKA__BOOTSTRAP_SERVERS", broker.bootstrap_servers()));
-        let variables = variables(settings);
-        let config = Config::load(None, variables.clone().into_iter())?;
-        let facts = broker.create_topics(&config.topics, &events, PARTITIONS)?;
+        let installation = Installation::alone(settings, "events")?;
+        let topics = &installation.config.topics;
+        let facts = broker.create_topics(topics, &installation.events, PARTITIONS)?;
         Ok(Self {
-            config,
-            events,
+            installation,
             facts: Some(facts),
-            variables,
-            config_file: None,
             cluster: Cluster::Mock(broker),
         })
     }
@@ -71,31 +46,12 @@ impl Stage {
     /// A given Kafka, on topics of our own; `id` tells them from those of others. No topic is made
     /// before [`Self::create_topics`].
     pub fn given(bootstrap_servers: &str, id: u32, layers: Layers) -> Result<Self, DevError> {
-        let application_id = format!("hooktide-dev-{id:08x}");
-        let events = format!("{application_id}-events");
-        let mut settings = usual();
-        settings.push(("APPLICATION_ID", application_id));
-        settings.push(("TOPICS__PREFIX", "<application_id>.".to_owned()));
-        settings.push(("EVENTS__TOPICS", format!("[\"{events}\"]")));
-        settings.push(("KAFKA__BOOTSTRAP_SERVERS", bootstrap_servers.to_owned()));
-        let variables = variables(settings);
-        let is_ours = |name: &String| {
-            let plain = name.strip_suffix("__FILE").unwrap_or(name);
-            variables.contains_key(plain)
-        };
-        let theirs = layers.environment.into_iter();
-        let environment = theirs
-            .filter(|(name, _)| !is_ours(name))
-            .chain(variables.clone());
-        let config = Config::load(layers.file.as_deref(), environment)?;
-        client_config::check_properties(&config.kafka.properties)?;
-        let admin = TopicAdmin::try_new(&config)?;
+        let installation =
+            Installation::given("dev", id, Some(bootstrap_servers), usual(), layers)?;
+        let admin = TopicAdmin::try_new(&installation.config).map_err(InstallationError::from)?;
         Ok(Self {
-            config,
-            events,
+            installation,
             facts: None,
-            variables,
-            config_file: layers.file,
             cluster: Cluster::Given(Box::new(admin)),
         })
     }
@@ -112,10 +68,7 @@ impl Stage {
     pub async fn create_topics(&self) -> Result<(), DevError> {
         match &self.cluster {
             Cluster::Mock(_) => Ok(()),
-            Cluster::Given(admin) => {
-                admin.create().await?;
-                Ok(admin.create_events(&self.events, PARTITIONS).await?)
-            }
+            Cluster::Given(admin) => Ok(self.installation.create_topics(admin, PARTITIONS).await?),
         }
     }
 
@@ -123,7 +76,7 @@ impl Stage {
     pub async fn stable_members(&self, role: Role) -> Option<usize> {
         match &self.cluster {
             Cluster::Mock(_) => None,
-            Cluster::Given(admin) => admin.stable_members(&self.config, role).await,
+            Cluster::Given(admin) => admin.stable_members(&self.installation.config, role).await,
         }
     }
 
@@ -131,7 +84,7 @@ impl Stage {
     pub async fn clean_up(&self) -> Result<(), DevError> {
         match &self.cluster {
             Cluster::Mock(_) => Ok(()),
-            Cluster::Given(admin) => Ok(admin.remove_all(&self.config, &self.events).await?),
+            Cluster::Given(admin) => Ok(self.installation.remove(admin).await?),
         }
     }
 
@@ -143,14 +96,14 @@ impl Stage {
         ];
         let found = wanted
             .iter()
-            .filter_map(|name| self.variables.get_key_value(*name));
+            .filter_map(|name| self.installation.variables.get_key_value(*name));
         found
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect()
     }
 }
 
-fn usual() -> Vec<(&'static str, String)> {
+fn usual() -> Settings {
     [
         ("EVENTS__START", "earliest"),
         ("HTTP__ALLOW_NETWORKS", r#"["127.0.0.0/8", "::1/128"]"#),
@@ -169,11 +122,4 @@ fn usual() -> Vec<(&'static str, String)> {
     .map(|(name, value)| (name, value.to_owned()))
     .chain([("TOPICS__PARTITIONS", PARTITIONS.to_string())])
     .collect()
-}
-
-fn variables(settings: Vec<(&'static str, String)>) -> BTreeMap<String, String> {
-    settings
-        .into_iter()
-        .map(|(name, value)| (format!("HOOKTIDE__{name}"), value))
-        .collect()
 }

@@ -8,6 +8,8 @@
 mod anew;
 /// The test bed itself: broker, receiver, watchdog.
 mod bed;
+/// `hooktide bench`, and what it reports.
+mod bench;
 /// The commands besides `run`, as typed.
 mod cli;
 /// What lies in the groups' committed offsets, read and written.
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         delivery::tests(),
         members::tests(),
         dev::tests(),
+        bench::tests(),
         commits::tests(),
         start::tests(),
         telemetry::tests(),

@@ -1,0 +1,311 @@
+//! `hooktide bench`: what a delivery costs on a given Kafka, beside the plainest loop that posts the
+//! same bytes to the same receiver in the same run.
+//!
+//! ```text
+//! load ──▶ events ──▶ hooktide run (one or more) ──▶ receiver
+//!                     bare loop ─────────────────────▶
+//! ```
+//!
+//! Each box is a process of its own, so that the operating system says what each of them costs. What
+//! arrived, and when, is the receiver's word alone.
+
+pub mod bare_loop;
+mod child;
+mod error;
+pub mod load;
+pub mod plan;
+pub mod receiver;
+pub mod report;
+mod usage;
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use indicatif::ProgressBar;
+use serde_json::json;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+pub use error::BenchError;
+pub use plan::Plan;
+pub use report::Report;
+
+use crate::installation::{Installation, Layers, Settings};
+use crate::kafka::errand::RecordWriter;
+use crate::kafka::topic_admin::TopicAdmin;
+use crate::role::Role;
+use crate::shutdown;
+use crate::topic::Topic;
+use child::{Child, Part};
+use receiver::Count;
+use report::{Figures, Latency};
+use usage::Usage;
+
+/// How long everything may take to be ready.
+const READY: Duration = Duration::from_secs(60);
+/// How long the receiver may see nothing new before the run is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often the receiver is asked how far it is.
+const GLANCE: Duration = Duration::from_millis(100);
+/// Events before those that count: connections, groups and tables are warm after them.
+const WARM_UP: u64 = 200;
+/// Requests of the bare loop; enough for seconds, few enough not to bore.
+const BARE_REQUESTS: u64 = 100_000;
+/// How many of them are open at once: more is slower on few cores.
+const BARE_CONCURRENCY: usize = 64;
+/// How long background work may take to end.
+const LAST_GRACE: Duration = Duration::from_secs(1);
+
+/// Measures, on topics of its own that are removed at the end.
+///
+/// # Errors
+/// [`BenchError`]; also when a delivery did not arrive.
+pub fn run(
+    plan: &Plan,
+    bootstrap_servers: Option<&str>,
+    layers: Layers,
+    bar: &ProgressBar,
+) -> Result<Report, BenchError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let signal = runtime.block_on(async { shutdown::on_signals() })?;
+    let installation = Installation::given(
+        "bench",
+        rand::random(),
+        bootstrap_servers,
+        settings(),
+        layers,
+    )?;
+    let admin = TopicAdmin::try_new(&installation.config).map_err(BenchError::topics)?;
+    let partitions = installation.config.topic_creation.partitions;
+    runtime.block_on(installation.create_topics(&admin, partitions))?;
+    let bench = Bench {
+        plan,
+        installation: &installation,
+        admin: &admin,
+        runtime: runtime.handle(),
+        signal: &signal,
+        bar,
+    };
+    let measured = bench.measure();
+    bar.finish_and_clear();
+    let removed = runtime.block_on(installation.remove(&admin));
+    runtime.shutdown_timeout(LAST_GRACE);
+    let report = measured?;
+    removed?;
+    Ok(report)
+}
+
+/// What differs from the user's own settings.
+fn settings() -> Settings {
+    [
+        ("EVENTS__START", "earliest"),
+        ("HTTP__ALLOW_NETWORKS", r#"["127.0.0.0/8"]"#),
+        ("TELEMETRY__LISTEN", "127.0.0.1:0"),
+        ("TELEMETRY__LOG", "warn,hooktide::run=error"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name, value.to_owned()))
+    .collect()
+}
+
+struct Bench<'a> {
+    plan: &'a Plan,
+    installation: &'a Installation,
+    admin: &'a TopicAdmin,
+    runtime: &'a Handle,
+    signal: &'a CancellationToken,
+    bar: &'a ProgressBar,
+}
+
+impl Bench<'_> {
+    fn measure(&self) -> Result<Report, BenchError> {
+        let mut receiver = self.start_receiver()?;
+        let addresses = receiver.listening()?;
+        let first = *addresses.first().ok_or(BenchError::Silent("receiver"))?;
+        self.bar.set_message("bare loop");
+        let bare = self.bare_loop(first)?;
+
+        self.bar.set_message("starting");
+        self.put_subscriptions(&addresses)?;
+        let mut processes = Vec::new();
+        for _ in 0..self.plan.processes() {
+            let mut command = self.installation.run_child(&Role::ALL)?;
+            processes.push(Child::spawn("hooktide run", &mut command)?);
+        }
+        self.wait_for_members()?;
+        self.bar.set_message("warming up");
+        let warm_up = WARM_UP.min(self.plan.events());
+        receiver.reset()?;
+        self.load(warm_up, None)?.finished()?;
+        self.watch(&mut receiver, warm_up * self.plan.fan_out(), &mut processes)?;
+
+        receiver.reset()?;
+        let expected = self.plan.deliveries();
+        self.bar.set_length(expected);
+        self.bar.set_message("hooktide");
+        let broker = usage::listening_on(&self.installation.config.kafka.bootstrap_servers);
+        let pids: Vec<u32> = processes.iter().map(Child::id).collect();
+        let look = || (Usage::of_all(&pids), broker.and_then(Usage::of));
+        let before = look();
+        let load = self.load(self.plan.events(), self.plan.rate())?;
+        let count = self.watch(&mut receiver, expected, &mut processes)?;
+        let after = look();
+        let loaded = load.finished()?;
+        for process in processes {
+            process.stop();
+        }
+        let took = micros(count.last_at.saturating_sub(loaded.started_at));
+        Ok(Report {
+            application_id: self.installation.config.application_id.clone(),
+            plan: self.plan.clone(),
+            loaded_in: micros(loaded.ended_at.saturating_sub(loaded.started_at)),
+            took,
+            bare_loop: bare,
+            hooktide: Figures::between(before.0, after.0, count.distinct, took),
+            broker_cpu_s_per_1000: usage::cpu_between(before.1, after.1)
+                .map(|cpu| report::per_1000(cpu, count.distinct)),
+            doubled: count.requests - count.distinct,
+            latency_ms: Latency::of(&count),
+        })
+    }
+
+    fn start_receiver(&self) -> Result<Part, BenchError> {
+        let mut command = self.installation.child()?;
+        command
+            .args(["bench-part", "receiver"])
+            .args(["--endpoints", &self.plan.receivers().to_string()])
+            .args(["--delay-ms", &self.plan.delay().as_millis().to_string()]);
+        Part::spawn("receiver", &mut command)
+    }
+
+    fn load(&self, events: u64, rate: Option<u32>) -> Result<Load, BenchError> {
+        let mut command = self.installation.child()?;
+        command
+            .args(["bench-part", "load"])
+            .args(["--topic", &self.installation.events])
+            .args(["--events", &events.to_string()])
+            .args(["--size", &self.plan.size().to_string()])
+            .args(["--types", &self.plan.types().to_string()]);
+        if let Some(rate) = rate {
+            command.args(["--rate", &rate.to_string()]);
+            // Batches would be latency of the load's own making.
+            command.env("HOOKTIDE__KAFKA__PROPERTIES__LINGER_MS", "0");
+        }
+        Ok(Load(Part::spawn("load", &mut command)?))
+    }
+
+    fn bare_loop(&self, at: SocketAddr) -> Result<Figures, BenchError> {
+        let requests = BARE_REQUESTS.min(self.plan.deliveries());
+        let mut command = self.installation.child()?;
+        command
+            .args(["bench-part", "bare-loop"])
+            .args(["--url", &format!("http://{at}/")])
+            .args(["--requests", &requests.to_string()])
+            .args(["--size", &self.plan.size().to_string()])
+            .args(["--concurrency", &BARE_CONCURRENCY.to_string()]);
+        let mut part = Part::spawn("bare loop", &mut command)?;
+        let done: bare_loop::Done = part.read()?;
+        let took = Duration::from_secs_f64(done.seconds);
+        Ok(Figures::between(
+            Some(Usage::default()),
+            done.used,
+            requests,
+            took,
+        ))
+    }
+
+    fn put_subscriptions(&self, endpoints: &[SocketAddr]) -> Result<(), BenchError> {
+        let config = &self.installation.config;
+        let writer =
+            RecordWriter::connect_to_table(config, &config.topics.name(Topic::Subscriptions))?;
+        for number in 0..self.plan.subscriptions() {
+            let at = endpoints[number as usize % endpoints.len()];
+            let secret: [u8; 32] = rand::random();
+            let value = json!({
+                "version": 1,
+                "url": format!("http://{at}/{number}"),
+                "events": [load::event_type(number / self.plan.fan_out())],
+                "secrets": [format!("whsec_{}", BASE64_STANDARD.encode(secret))],
+            });
+            let key = format!("default/bench-{number}");
+            writer.write(0, Some(key.as_bytes()), Some(value.to_string().as_bytes()))?;
+        }
+        writer.settle();
+        match writer.failure() {
+            Some((_, error)) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until every process has its partitions in both groups.
+    fn wait_for_members(&self) -> Result<(), BenchError> {
+        let deadline = Instant::now() + READY;
+        let is_complete = |role| {
+            let asked = self.admin.stable_members(&self.installation.config, role);
+            self.runtime.block_on(asked) == Some(self.plan.processes())
+        };
+        while !Role::ALL.into_iter().all(is_complete) {
+            self.go_on()?;
+            if Instant::now() > deadline {
+                return Err(BenchError::NotReady(READY.as_secs()));
+            }
+            thread::sleep(GLANCE);
+        }
+        Ok(())
+    }
+
+    /// Waits until all `expected` deliveries have arrived.
+    fn watch(
+        &self,
+        receiver: &mut Part,
+        expected: u64,
+        processes: &mut [Child],
+    ) -> Result<Count, BenchError> {
+        let (mut seen, mut since) = (0, Instant::now());
+        loop {
+            let count: Count = receiver.ask("count")?;
+            self.bar.set_position(count.distinct);
+            if count.distinct >= expected {
+                return Ok(count);
+            }
+            if count.distinct > seen {
+                (seen, since) = (count.distinct, Instant::now());
+            }
+            if since.elapsed() > PATIENCE {
+                return Err(BenchError::Missing {
+                    expected,
+                    arrived: seen,
+                });
+            }
+            for process in &mut *processes {
+                process.must_run()?;
+            }
+            self.go_on()?;
+            thread::sleep(GLANCE);
+        }
+    }
+
+    fn go_on(&self) -> Result<(), BenchError> {
+        match self.signal.is_cancelled() {
+            true => Err(BenchError::Interrupted),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A load under way.
+struct Load(Part);
+
+impl Load {
+    fn finished(mut self) -> Result<load::Done, BenchError> {
+        self.0.read()
+    }
+}
+
+fn micros(count: u64) -> Duration {
+    Duration::from_micros(count)
+}

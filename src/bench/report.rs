@@ -1,0 +1,161 @@
+//! What came of a run, for people and as JSON.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::plan::Plan;
+use super::receiver::Count;
+use super::usage::{Usage, cpu_between};
+
+/// What came of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// What the topics of the run were named after.
+    pub application_id: String,
+    /// What was asked for.
+    pub plan: Plan,
+    /// From the first event until Kafka had acknowledged the last.
+    #[serde(rename = "loaded_in_s", serialize_with = "as_seconds")]
+    pub loaded_in: Duration,
+    /// From the first event until the last delivery had arrived.
+    #[serde(rename = "took_s", serialize_with = "as_seconds")]
+    pub took: Duration,
+    /// The plainest loop that posts the same bytes.
+    pub bare_loop: Figures,
+    /// All `hooktide run` together.
+    pub hooktide: Figures,
+    /// The broker's CPU seconds for 1,000 deliveries; none if it does not run here.
+    pub broker_cpu_s_per_1000: Option<f64>,
+    /// Deliveries that arrived more than once.
+    pub doubled: u64,
+    /// From produced to arrived.
+    pub latency_ms: Option<Latency>,
+}
+
+/// How fast, and at what cost.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Figures {
+    /// Deliveries a second.
+    pub per_second: f64,
+    /// CPU seconds for 1,000 of them.
+    pub cpu_s_per_1000: Option<f64>,
+    /// The most memory that was resident, in bytes.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// Percentiles, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[allow(missing_docs, reason = "their names say it")]
+pub struct Latency {
+    pub p50: f64,
+    pub p95: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+impl Figures {
+    pub(super) fn between(
+        before: Option<Usage>,
+        after: Option<Usage>,
+        deliveries: u64,
+        took: Duration,
+    ) -> Self {
+        Self {
+            per_second: deliveries as f64 / took.as_secs_f64(),
+            cpu_s_per_1000: cpu_between(before, after).map(|cpu| per_1000(cpu, deliveries)),
+            peak_memory_bytes: after.map(|usage| usage.peak_memory),
+        }
+    }
+}
+
+impl Latency {
+    pub(super) fn of(count: &Count) -> Option<Self> {
+        let [p50, p95, p99, max] = count.latency?.map(|micros| micros as f64 / 1_000.0);
+        Some(Self { p50, p95, p99, max })
+    }
+}
+
+/// Seconds for 1,000.
+pub(super) fn per_1000(cpu: Duration, deliveries: u64) -> f64 {
+    cpu.as_secs_f64() * 1_000.0 / deliveries as f64
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plan = &self.plan;
+        let rate = match plan.rate() {
+            Some(rate) => format!("{rate} events/s"),
+            None => "flat out".to_owned(),
+        };
+        writeln!(
+            to,
+            "{} events of {} bytes, {rate}, fan-out {}, {} subscriptions, {} receivers, {} processes",
+            plan.events(),
+            plan.size(),
+            plan.fan_out(),
+            plan.subscriptions(),
+            plan.receivers(),
+            plan.processes(),
+        )?;
+        writeln!(to)?;
+        writeln!(
+            to,
+            "{:<16}{:>14}{:>18}{:>14}",
+            "", "deliveries/s", "CPU-s per 1,000", "peak memory"
+        )?;
+        let bare = self.bare_loop;
+        for (name, figures) in [("bare POST loop", bare), ("hooktide", self.hooktide)] {
+            writeln!(
+                to,
+                "{name:<16}{:>14.0}{:>18}{:>14}",
+                figures.per_second,
+                three_digits(figures.cpu_s_per_1000),
+                figures
+                    .peak_memory_bytes
+                    .map_or("unknown".to_owned(), |bytes| format!(
+                        "{} MB",
+                        bytes / 1_000_000
+                    )),
+            )?;
+        }
+        writeln!(
+            to,
+            "{:<16}{:>14}{:>18}",
+            "broker",
+            "",
+            three_digits(self.broker_cpu_s_per_1000)
+        )?;
+        writeln!(to)?;
+        if let (Some(ours), Some(theirs)) = (self.hooktide.cpu_s_per_1000, bare.cpu_s_per_1000) {
+            writeln!(
+                to,
+                "hooktide's CPU for a delivery: {:.1} times a bare POST's",
+                ours / theirs
+            )?;
+        }
+        if let Some(latency) = &self.latency_ms {
+            writeln!(
+                to,
+                "produced to arrived: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+                latency.p50, latency.p95, latency.p99, latency.max
+            )?;
+        }
+        writeln!(
+            to,
+            "all {} deliveries arrived in {:.1} s; {} doubled",
+            plan.deliveries(),
+            self.took.as_secs_f64(),
+            self.doubled,
+        )
+    }
+}
+
+fn three_digits(seconds: Option<f64>) -> String {
+    seconds.map_or("unknown".to_owned(), |seconds| format!("{seconds:.3}"))
+}
+
+fn as_seconds<S: serde::Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_f64(duration.as_secs_f64())
+}

@@ -1,0 +1,181 @@
+//! `hooktide bench`, and the processes that a run of it consists of.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use url::Url;
+
+use super::{Failure, Output, environment, output};
+use crate::bench::load::Load;
+use crate::bench::plan::Wish;
+use crate::bench::{self, BenchError, Plan, bare_loop, receiver};
+use crate::config::Config;
+use crate::duration_text::parse;
+use crate::installation::Layers;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Measure on this Kafka; without it on that of `kafka.bootstrap_servers`
+    #[arg(long, value_name = "HOST:PORT")]
+    bootstrap: Option<String>,
+    /// Events to produce
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    events: u64,
+    /// Bytes of each event
+    #[arg(long, value_name = "BYTES", default_value_t = 512)]
+    size: usize,
+    /// Subscriptions that each event goes to
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    fan_out: u64,
+    /// Subscriptions in all, a multiple of the fan-out; without it 100 or somewhat more
+    #[arg(long, value_name = "N")]
+    subscriptions: Option<u64>,
+    /// Endpoints that the subscriptions have between them
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    receivers: u32,
+    /// How long an endpoint takes to answer
+    #[arg(long, value_name = "DURATION", value_parser = parse, default_value = "0s")]
+    delay: Duration,
+    /// Events a second; without it they are produced at once
+    #[arg(long, value_name = "N")]
+    rate: Option<u32>,
+    /// How many `hooktide run` share the work
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    processes: usize,
+}
+
+impl Arguments {
+    /// Measures.
+    pub(super) fn run(self, config: Option<PathBuf>, format: Output) -> Result<(), Failure> {
+        let plan = Plan::try_new(Wish {
+            events: self.events,
+            size: self.size,
+            subscriptions: self.subscriptions,
+            fan_out: self.fan_out,
+            receivers: self.receivers,
+            rate: self.rate,
+            processes: self.processes,
+            delay: self.delay,
+        });
+        let plan = plan.map_err(|error| Failure::Refused(anyhow!(error)))?;
+        let layers = Layers {
+            file: config,
+            environment: environment().map_err(Failure::Refused)?,
+        };
+        let bar = bar(plan.deliveries());
+        let report = bench::run(&plan, self.bootstrap.as_deref(), layers, &bar).map_err(failure)?;
+        match format {
+            Output::Json => output::json(&report)?,
+            Output::Text => output::data(&report.to_string())?,
+        }
+        Ok(())
+    }
+}
+
+fn failure(error: BenchError) -> Failure {
+    if error.is_configuration() {
+        Failure::Refused(anyhow!(error))
+    } else {
+        Failure::Failed(anyhow!(error))
+    }
+}
+
+/// Drawn on stderr, if that is a terminal.
+fn bar(deliveries: u64) -> ProgressBar {
+    let bar = match io::stderr().is_terminal() {
+        true => ProgressBar::new(deliveries),
+        false => ProgressBar::hidden(),
+    };
+    bar.enable_steady_tick(Duration::from_millis(200));
+    match ProgressStyle::with_template(
+        "{msg:<12}{bar:40} {human_pos}/{human_len}, {per_sec}, {eta} left",
+    ) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// A process of a run; they are started by `hooktide bench` only.
+#[derive(Debug, Subcommand)]
+pub(super) enum Part {
+    /// Counts what arrives
+    #[command(after_help = "Example:\n  hooktide bench-part receiver --endpoints 1 --delay-ms 0")]
+    Receiver {
+        #[arg(long)]
+        endpoints: u32,
+        #[arg(long)]
+        delay_ms: u64,
+    },
+    /// Produces events
+    #[command(
+        after_help = "Example:\n  hooktide bench-part load --topic t --events 1 --size 512 --types 1"
+    )]
+    Load {
+        #[arg(long)]
+        topic: String,
+        #[arg(long)]
+        events: u64,
+        #[arg(long)]
+        size: usize,
+        #[arg(long)]
+        types: u64,
+        #[arg(long)]
+        rate: Option<u32>,
+    },
+    /// Posts the same body over and over
+    #[command(
+        after_help = "Example:\n  hooktide bench-part bare-loop --url http://127.0.0.1:80/ --requests 1 --size 512 --concurrency 1"
+    )]
+    BareLoop {
+        #[arg(long)]
+        url: Url,
+        #[arg(long)]
+        requests: u64,
+        #[arg(long)]
+        size: usize,
+        #[arg(long)]
+        concurrency: usize,
+    },
+}
+
+impl Part {
+    pub(super) fn run(self, config: &Config) -> Result<(), Failure> {
+        let said = match self {
+            Self::Receiver {
+                endpoints,
+                delay_ms,
+            } => receiver::run(endpoints, Duration::from_millis(delay_ms)),
+            Self::Load {
+                topic,
+                events,
+                size,
+                types,
+                rate,
+            } => {
+                let load = Load {
+                    topic,
+                    events,
+                    size,
+                    types,
+                    rate,
+                };
+                receiver::say(&load.run(config).map_err(anyhow::Error::from)?)
+            }
+            Self::BareLoop {
+                url,
+                requests,
+                size,
+                concurrency,
+            } => {
+                let done = bare_loop::run(&url, requests, size, concurrency);
+                receiver::say(&done.map_err(anyhow::Error::from)?)
+            }
+        };
+        said.context("cannot take part in the run")?;
+        Ok(())
+    }
+}
