@@ -159,6 +159,10 @@ pub struct RetrySettings {
     /// Waits between attempts for subscriptions without a policy; empty sends once.
     #[serde(deserialize_with = "duration::deserialize_list")]
     pub schedule: Vec<Duration>,
+    /// How old an event may be and still be sent, for subscriptions that do not say; at least what
+    /// `schedule` takes.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub max_age: Duration,
 }
 
 /// `router`.

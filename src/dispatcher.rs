@@ -13,9 +13,11 @@
 
 pub mod adoptions;
 pub mod conclusion;
+pub mod deadline;
 pub mod decision;
 pub mod desk;
 pub mod endpoints;
+pub mod heard;
 pub mod held_task;
 pub mod outbox;
 pub mod outcome;

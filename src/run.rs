@@ -28,6 +28,7 @@ use crate::kafka::topic_admin::{TopicAdmin, TopicAdminError};
 use crate::kafka::topic_rules::{ClusterFacts, Severity};
 use crate::metrics::{self, DispatcherMetrics, KafkaMetrics, RoleKafkaMetrics, RouterMetrics};
 use crate::record::Reject;
+use crate::retry::policy::DEFAULT_JITTER;
 use crate::retry::{Ladder, Policy};
 use crate::role::Role;
 use crate::router::routing::Destinations;
@@ -42,8 +43,6 @@ use crate::topic::Topic;
 const HEADER_ROOM: usize = 16 * 1024;
 /// The longest value that a reject keeps: enough to see what it was, its digest tells the rest.
 const LONGEST_REJECT: usize = 256 * 1024;
-/// The jitter of the default schedule (contract: +10 %).
-const DEFAULT_JITTER: f64 = 0.1;
 /// How often an unreachable cluster is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// How long background work may take to end after the roles have.
@@ -393,6 +392,7 @@ impl Process<'_> {
             record_failures: recorded != RecordedAttempts::None,
             longest_retry_after: config.http.retry_after_max,
             default_policy: Policy::schedule(config.retry.schedule.clone(), DEFAULT_JITTER)?,
+            default_max_age: config.retry.max_age,
             instance: self.instance.clone(),
         };
         Ok(dispatcher::settings::Settings {

@@ -8,6 +8,9 @@ use super::events::EventTopic;
 use super::layer::Layer;
 use super::{Config, HttpSettings, KafkaSettings, RetrySettings, TopicCreation, Written};
 use crate::duration_text::canonical;
+use crate::record::subscription::LONGEST_AGE;
+use crate::retry::Policy;
+use crate::retry::policy::DEFAULT_JITTER;
 use crate::topic::{self, Topics};
 
 /// librdkafka wants `session.timeout.ms` ≤ `max.poll.interval.ms`, which we fix at this.
@@ -202,7 +205,15 @@ fn retry(retry: &mut RetrySettings) -> Checked {
         let key = format!("retry.schedule[{index}]");
         duration(&key, *wait, Duration::ZERO, LONGEST_WAIT)?;
     }
-    Ok(())
+    let key = "retry.max_age";
+    duration(key, retry.max_age, Duration::from_secs(1), LONGEST_AGE)?;
+    let policy = Policy::schedule(retry.schedule.clone(), DEFAULT_JITTER)
+        .map_err(|error| broken("retry.schedule", error))?;
+    let rule = || {
+        let span = canonical(Duration::from_secs(policy.span().as_secs() + 1));
+        format!("must not be shorter than `retry.schedule`, which takes {span} with its jitter")
+    };
+    hold(retry.max_age >= policy.span(), key, rule())
 }
 
 fn events(events: &[EventTopic], own: &Topics) -> Checked {

@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::deadline;
+use super::heard::Heard;
 use super::held_task::HeldTask;
 use super::outcome::{Death, Outcome, classify};
 use crate::clock::Timestamp;
 use crate::http::{ErrorClass, Exchange};
 use crate::kafka::record::{Incoming, Outgoing};
-use crate::record::{Attempt, AttemptOutcome, DeadLetter, Headers, Reason, TaskHeaders};
+use crate::record::{
+    Attempt, AttemptOutcome, DeadLetter, Headers, Reason, Subscription, TaskHeaders,
+};
 use crate::retry::{Hop, Ladder, Policy, Tier};
 use crate::subscription_table::Compiled;
 
@@ -34,6 +38,8 @@ pub struct Ledger {
     pub longest_retry_after: Duration,
     /// The policy of subscriptions that have none.
     pub default_policy: Policy,
+    /// How old an event may be and still be sent, for subscriptions that do not say.
+    pub default_max_age: Duration,
     /// Who writes, for the attempt record.
     pub instance: String,
 }
@@ -62,6 +68,8 @@ pub struct Conclusion {
     pub outcome: AttemptOutcome,
     /// Set when the task was given up.
     pub dead: Option<Reason>,
+    /// What the exchange says about the endpoint, whatever became of the task.
+    pub heard: Heard,
 }
 
 impl Ledger {
@@ -76,28 +84,18 @@ impl Ledger {
     ) -> Conclusion {
         let mut headers = sent.task.headers.clone();
         headers.attempt = headers.attempt.saturating_add(1);
-        let next = match classify(&sent.exchange.result, now, self.longest_retry_after) {
-            Outcome::Delivered => Next::Delivered,
-            Outcome::Dead(Death::Gone) => Next::Dead(Reason::Gone),
-            Outcome::Dead(Death::Refused) => Next::Dead(Reason::Refused),
-            Outcome::Retry {
-                charge,
-                retry_after,
-            } => {
-                headers.charged = headers.charged.saturating_add(u32::from(charge));
-                let policy = sent
-                    .compiled
-                    .subscription
-                    .retry()
-                    .unwrap_or(&self.default_policy);
-                // An uncharged failure waits like the one before it, and exhausts nothing.
-                let failed = headers.charged.max(1);
-                match policy.wait(failed, jitter) {
-                    Some(wait) => Next::Retry(now.after(wait.max(retry_after.unwrap_or_default()))),
-                    None if charge => Next::Dead(Reason::Exhausted),
-                    None => Next::Retry(now.after(ladder.park_delay(headers.parks).delay())),
-                }
+        let subscription = &sent.compiled.subscription;
+        let (outcome, heard) = classify(
+            &sent.exchange.result,
+            subscription.answers(),
+            now,
+            self.longest_retry_after,
+        );
+        let next = match self.next(outcome, &mut headers, subscription, ladder, jitter) {
+            Next::Retry(wait) if !self.is_in_time(&headers, subscription, now.after(wait)) => {
+                Next::Dead(Reason::Expired)
             }
+            next => next,
         };
         let mut records = Vec::with_capacity(2);
         let (outcome, dead, next_attempt_at) = match next {
@@ -113,7 +111,8 @@ impl Ledger {
                 records.push(moved(sent.task, &self.dlq, letter.headers(&headers)));
                 (AttemptOutcome::Dead, Some(reason), None)
             }
-            Next::Retry(due) => {
+            Next::Retry(wait) => {
+                let due = now.after(wait);
                 headers.not_before = Some(due);
                 // A wait that is too short for any tier is written to tier 0 and rests in memory
                 // once it is read from there: the count of attempts must survive a crash.
@@ -132,7 +131,60 @@ impl Ledger {
             records,
             outcome,
             dead,
+            heard,
         }
+    }
+
+    /// What becomes of a task after a request, and what it is charged.
+    fn next(
+        &self,
+        outcome: Outcome,
+        headers: &mut TaskHeaders,
+        subscription: &Subscription,
+        ladder: &Ladder,
+        jitter: f64,
+    ) -> Next {
+        let policy = subscription.retry().unwrap_or(&self.default_policy);
+        // What is not charged waits like the failure before it, and exhausts nothing.
+        let uncharged = headers.attempt.saturating_sub(headers.charged);
+        let as_before = policy.wait(headers.charged.max(1), jitter);
+        match outcome {
+            Outcome::Delivered => Next::Delivered,
+            Outcome::Dead(Death::Gone) => Next::Dead(Reason::Gone),
+            Outcome::Dead(Death::Rejected) => Next::Dead(Reason::Rejected),
+            Outcome::Dead(Death::Refused) => Next::Dead(Reason::Refused),
+            Outcome::Retry { retry_after } => {
+                headers.charged = headers.charged.saturating_add(1);
+                match policy.wait(headers.charged, jitter) {
+                    Some(wait) => Next::Retry(wait.max(retry_after.unwrap_or_default())),
+                    None => Next::Dead(Reason::Exhausted),
+                }
+            }
+            // A policy without retries means one request, and this was it.
+            Outcome::Throttled { .. } if policy.max_retries() == 0 => {
+                headers.charged = headers.charged.saturating_add(1);
+                Next::Dead(Reason::Exhausted)
+            }
+            // Longer each time: what is not charged could go on for days.
+            Outcome::Throttled { retry_after } => {
+                let longer = ladder.park_delay(uncharged.saturating_sub(1)).delay();
+                let wait = as_before.unwrap_or_default().max(longer);
+                Next::Retry(wait.max(retry_after.unwrap_or_default()))
+            }
+            Outcome::OwnFault => {
+                Next::Retry(as_before.unwrap_or_else(|| ladder.park_delay(headers.parks).delay()))
+            }
+        }
+    }
+
+    /// Whether a request may still start then.
+    fn is_in_time(
+        &self,
+        headers: &TaskHeaders,
+        subscription: &Subscription,
+        at: Timestamp,
+    ) -> bool {
+        at <= deadline::of(headers, Some(subscription), self.default_max_age)
     }
 
     /// Moves a task on towards its due time.
@@ -248,7 +300,8 @@ impl Ledger {
 
 enum Next {
     Delivered,
-    Retry(Timestamp),
+    /// After so long.
+    Retry(Duration),
     Dead(Reason),
 }
 

@@ -2,10 +2,12 @@
 //! made, so a changed URL applies to pending retries and a deletion cancels them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::deadline;
 use crate::clock::Timestamp;
 use crate::record::subscription::State;
-use crate::record::{Reason, TaskHeaders};
+use crate::record::{Reason, Subscription, TaskHeaders};
 use crate::retry::{Hop, Ladder, Tier};
 use crate::subscription_table::{Compiled, Entry};
 
@@ -64,13 +66,14 @@ pub struct TableState {
     pub caught_up: bool,
 }
 
-/// Decides on one task.
+/// Decides on one task. `default_max_age` is for subscriptions that have none.
 pub fn decide<'ladder>(
     task: &TaskHeaders,
     entry: Option<&Entry>,
     table: TableState,
     now: Timestamp,
     ladder: &'ladder Ladder,
+    default_max_age: Duration,
 ) -> Decision<'ladder> {
     let is_ahead = task.revision >= table.position;
     if is_ahead && !table.caught_up {
@@ -87,22 +90,30 @@ pub fn decide<'ladder>(
             Decision::Cancel
         };
     };
+    let subscription = entry.content.as_ref().ok();
+    let subscription = subscription.map(|compiled| &compiled.subscription);
+    let state = subscription.map(Subscription::state);
+    if state == Some(State::Disabled) {
+        return Decision::DeadLetter(Reason::Disabled, "the subscription is disabled");
+    }
+    // Before anything is put off, so that nothing waits for ever; and for what is due too late, so
+    // that nothing waits in vain.
+    let due = task.not_before.map_or(now, |due| due.max(now));
+    if due > deadline::of(task, subscription, default_max_age) {
+        return Decision::DeadLetter(Reason::Expired, "its time to be delivered is over");
+    }
     let Ok(compiled) = &entry.content else {
         return Decision::Park(ladder.park_delay(task.parks), Parked::Invalid);
     };
-    match compiled.subscription.state() {
-        State::Disabled => Decision::DeadLetter(Reason::Disabled, "the subscription is disabled"),
-        State::Paused => Decision::Park(ladder.park_delay(task.parks), Parked::Paused),
-        State::Active => {
-            let due = task.not_before.unwrap_or(now);
-            match ladder.next_hop(due.since(now)) {
-                Hop::Now => Decision::Send {
-                    compiled: Arc::clone(compiled),
-                    revision: entry.revision,
-                },
-                Hop::WaitInMemory(_) => Decision::Rest(due),
-                Hop::Tier(tier) => Decision::Hop(tier),
-            }
-        }
+    if state == Some(State::Paused) {
+        return Decision::Park(ladder.park_delay(task.parks), Parked::Paused);
+    }
+    match ladder.next_hop(due.since(now)) {
+        Hop::Now => Decision::Send {
+            compiled: Arc::clone(compiled),
+            revision: entry.revision,
+        },
+        Hop::WaitInMemory(_) => Decision::Rest(due),
+        Hop::Tier(tier) => Decision::Hop(tier),
     }
 }

@@ -153,7 +153,8 @@ impl Desk {
         now: Timestamp,
         caught_up: bool,
     ) {
-        match decision(&task, &self.ladder, view, now, caught_up) {
+        let max_age = self.ledger.default_max_age;
+        match decision(&task, &self.ladder, max_age, view, now, caught_up) {
             Decision::Send { compiled, .. } => {
                 task.ready_since = now;
                 let limit = compiled.subscription.max_concurrency() as usize;
@@ -239,10 +240,11 @@ impl Desk {
         view: TableView<'_>,
         now: Timestamp,
     ) -> Option<(HeldTask, Arc<Compiled>, i64)> {
+        let max_age = self.ledger.default_max_age;
         while view.position >= 0
             && let Some(task) = self.endpoints.start_next()
         {
-            match decision(&task, &self.ladder, view, now, true) {
+            match decision(&task, &self.ladder, max_age, view, now, true) {
                 Decision::Send { compiled, revision } => {
                     return Some((task, compiled, revision));
                 }
@@ -300,6 +302,7 @@ impl Desk {
 fn decision<'ladder>(
     task: &HeldTask,
     ladder: &'ladder Ladder,
+    default_max_age: Duration,
     view: TableView<'_>,
     now: Timestamp,
     caught_up: bool,
@@ -309,7 +312,7 @@ fn decision<'ladder>(
         caught_up,
     };
     let entry = view.table.get(&task.subscription);
-    decide(&task.headers, entry, state, now, ladder)
+    decide(&task.headers, entry, state, now, ladder, default_max_age)
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub enum Reason {
     Gone,
     /// The address policy forbids the target.
     Refused,
+    /// The endpoint answered with a status that its subscription calls final.
+    Rejected,
     /// Its time to be delivered is over.
     Expired,
     /// The subscription is disabled.
@@ -30,10 +32,11 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, for metrics.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Exhausted,
         Self::Gone,
         Self::Refused,
+        Self::Rejected,
         Self::Expired,
         Self::Disabled,
         Self::Undeliverable,
@@ -45,6 +48,7 @@ impl Reason {
             Self::Exhausted => "exhausted",
             Self::Gone => "gone",
             Self::Refused => "refused",
+            Self::Rejected => "rejected",
             Self::Expired => "expired",
             Self::Disabled => "disabled",
             Self::Undeliverable => "undeliverable",
@@ -182,7 +186,7 @@ mod tests {
 
     #[test]
     fn names_its_reasons_as_the_contract_does() {
-        let names = "exhausted gone refused expired disabled undeliverable";
+        let names = "exhausted gone refused rejected expired disabled undeliverable";
         assert_eq!(Reason::ALL.map(Reason::as_str).join(" "), names);
     }
 }

@@ -1,6 +1,7 @@
 //! A subscription: who wants which events, where, and how. The value of a record on the
 //! `subscriptions` topic; the contract describes every member.
 
+mod answers;
 mod error;
 mod extra_headers;
 mod field;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::value::RawValue;
 
+pub use answers::{Answers, Meaning};
 pub use error::{Rule, SubscriptionError};
 pub use extra_headers::HeaderError;
 pub use signing::{SecretSource, SignatureScheme, SigningSecret};
@@ -24,7 +26,7 @@ use crate::retry::Policy;
 use field::{Field, Fields};
 
 const VERSION: u32 = 1;
-const MEMBERS: [&str; 17] = [
+const MEMBERS: [&str; 19] = [
     "version",
     "id",
     "tenant",
@@ -36,6 +38,8 @@ const MEMBERS: [&str; 17] = [
     "headers",
     "timeout",
     "retry",
+    "max_age",
+    "answers",
     "max_concurrency",
     "rate_limit",
     "filters",
@@ -51,6 +55,8 @@ const LONGEST_FIELD: usize = 512;
 const DEFAULT_CONCURRENCY: u32 = 64;
 const MOST_CONCURRENCY: u32 = 10_000;
 const MOST_REQUESTS: u32 = 1_000_000;
+/// The greatest `max_age`, here and in the configuration: beyond a year it bounds nothing.
+pub const LONGEST_AGE: Duration = Duration::from_hours(366 * 24);
 const LONGEST_RATE_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 const LONGEST_DESCRIPTION: usize = 4_096;
 const MOST_LABELS: usize = 64;
@@ -67,6 +73,8 @@ pub struct Subscription {
     headers: HeaderMap,
     timeout: Duration,
     retry: Option<Policy>,
+    max_age: Option<Duration>,
+    answers: Answers,
     max_concurrency: u32,
     rate_limit: Option<RateLimit>,
     filters: Option<Box<RawValue>>,
@@ -160,6 +168,13 @@ impl Subscription {
                 None => rules.default_timeout,
             },
             retry: fields.get("retry").map(retry_policy::parse).transpose()?,
+            max_age: fields
+                .get("max_age")
+                .map(|field| field.span(LONGEST_AGE))
+                .transpose()?,
+            answers: fields
+                .get("answers")
+                .map_or(Ok(Answers::default()), Answers::parse)?,
             max_concurrency: match fields.get("max_concurrency") {
                 Some(field) => field.number_in(1, MOST_CONCURRENCY)?,
                 None => DEFAULT_CONCURRENCY,
@@ -218,6 +233,16 @@ impl Subscription {
     /// When to try again; `None` for the configuration's schedule.
     pub fn retry(&self) -> Option<&Policy> {
         self.retry.as_ref()
+    }
+
+    /// How old an event may be and still be sent; `None` where it does not say.
+    pub fn max_age(&self) -> Option<Duration> {
+        self.max_age
+    }
+
+    /// What its endpoint means by its statuses, where that is not the usual.
+    pub fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     /// How many of its requests may be open at once, from 1.

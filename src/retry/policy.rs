@@ -6,6 +6,9 @@ use std::time::Duration;
 pub const LONGEST_WAIT: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 /// The most retries that a policy can ask for.
 pub const MOST_RETRIES: u32 = 1_000;
+/// The share of a wait that may be added where nothing else is said, for [`Policy::standard`] and for
+/// growing waits.
+pub const DEFAULT_JITTER: f64 = 0.1;
 const GREATEST_MULTIPLIER: f64 = 100.0;
 
 /// A subscription's waits between requests. Made by [`Policy::schedule`] or
@@ -14,6 +17,7 @@ const GREATEST_MULTIPLIER: f64 = 100.0;
 pub struct Policy {
     waits: Waits,
     jitter: f64,
+    span: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -85,11 +89,50 @@ impl Policy {
         Self::try_new(Waits::Exponential(growth), jitter)
     }
 
+    /// The waits that Standard Webhooks 1.0 advises, over a little more than three days.
+    pub fn standard() -> Self {
+        const MINUTE: u64 = 60;
+        const HOUR: u64 = 60 * MINUTE;
+        let seconds = [
+            5,
+            5 * MINUTE,
+            30 * MINUTE,
+            2 * HOUR,
+            5 * HOUR,
+            10 * HOUR,
+            14 * HOUR,
+            20 * HOUR,
+            24 * HOUR,
+        ];
+        Self::new(
+            Waits::Schedule(seconds.map(Duration::from_secs).into()),
+            DEFAULT_JITTER,
+        )
+    }
+
     fn try_new(waits: Waits, jitter: f64) -> Result<Self, PolicyError> {
         if !(0.0..=1.0).contains(&jitter) {
             return Err(PolicyError::Jitter);
         }
-        Ok(Self { waits, jitter })
+        Ok(Self::new(waits, jitter))
+    }
+
+    fn new(waits: Waits, jitter: f64) -> Self {
+        let mut policy = Self {
+            waits,
+            jitter,
+            span: Duration::ZERO,
+        };
+        // At most 1,000 waits of at most 62 days.
+        policy.span = (1..)
+            .map_while(|failed| policy.wait(failed, 1.0))
+            .fold(Duration::ZERO, Duration::saturating_add);
+        policy
+    }
+
+    /// All waits together, each with all of its jitter.
+    pub fn span(&self) -> Duration {
+        self.span
     }
 
     /// How long to wait after the `failed`th failure that was charged (from 1; 0 is taken as 1), or
@@ -161,6 +204,7 @@ mod tests {
     #[test]
     fn waits_as_told_and_then_gives_up() {
         let schedule = Policy::schedule(vec![5 * SECOND, 60 * SECOND], 0.1).unwrap();
+        assert_eq!(schedule.span(), Duration::from_millis(71_500));
         assert_eq!(seconds(&schedule, 0.0), [5.0, 60.0]);
         assert_eq!(seconds(&schedule, 1.0), [5.5, 66.0]);
         assert_eq!(seconds(&schedule, f64::NAN), [5.0, 60.0]);
@@ -212,7 +256,49 @@ mod tests {
         assert!(schedule(vec![LONGEST_WAIT; 1_000]).is_ok());
     }
 
+    #[test]
+    fn the_standard_is_what_standard_webhooks_advises() {
+        let standard = Policy::standard();
+        let waits: Vec<_> = (1..)
+            .map_while(|failed| standard.wait(failed, 0.0))
+            .map(crate::duration_text::canonical)
+            .collect();
+        assert_eq!(
+            waits,
+            ["5s", "5m", "30m", "2h", "5h", "10h", "14h", "20h", "24h"]
+        );
+        // 75.6 h, and a tenth more.
+        assert_eq!(standard.span(), Duration::from_millis(299_315_500));
+    }
+
     proptest! {
+        /// At every failure, whatever the form: never shorter than without jitter, and never after
+        /// the last retry.
+        #[test]
+        fn jitter_never_shortens_a_wait(
+            waits in prop::collection::vec(0..=LONGEST_WAIT.as_millis() as u64, 0..12),
+            share in 0.0..=1.0,
+            jitter: f64,
+            failed: u32,
+        ) {
+            let waits: Vec<_> = waits.into_iter().map(Duration::from_millis).collect();
+            let count = u32::try_from(waits.len()).unwrap();
+            let initial = waits.first().copied().unwrap_or_default();
+            let growth = Exponential { max_retries: count, initial, multiplier: 1.5, max: LONGEST_WAIT };
+            for policy in [
+                Policy::schedule(waits, share).unwrap(),
+                Policy::exponential(growth, share).unwrap(),
+                Policy::standard(),
+            ] {
+                for failed in [failed, failed % 13] {
+                    let (plain, jittered) = (policy.wait(failed, 0.0), policy.wait(failed, jitter));
+                    prop_assert_eq!(plain.is_some(), failed.max(1) <= policy.max_retries());
+                    prop_assert!(jittered >= plain && jittered <= policy.wait(failed, 1.0));
+                    prop_assert!(jittered.unwrap_or_default() <= policy.span());
+                }
+            }
+        }
+
         #[test]
         fn jitter_only_adds_and_is_bounded(
             wait in 0..=LONGEST_WAIT.as_millis() as u64,
@@ -238,6 +324,7 @@ mod tests {
             let waits: Vec<_> = (1..).map_while(|failed| policy.wait(failed, 0.5)).collect();
             prop_assert_eq!(waits.len(), max_retries as usize);
             prop_assert!(waits.is_sorted());
+            prop_assert_eq!(policy.span(), waits.iter().sum::<Duration>());
             prop_assert!(waits.iter().all(|wait| (initial..=max).contains(wait)));
             prop_assert!(waits.first().is_none_or(|first| *first == initial));
         }

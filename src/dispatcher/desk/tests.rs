@@ -34,6 +34,7 @@ fn ledger() -> Ledger {
         record_failures: true,
         longest_retry_after: Duration::from_secs(3_600),
         default_policy: Policy::schedule(vec![Duration::from_secs(1)], 0.0).unwrap(),
+        default_max_age: Duration::from_hours(24),
         instance: "i".into(),
     }
 }

@@ -80,6 +80,12 @@ pub enum Rule {
     /// `state` is another word.
     #[error("must be `active`, `paused` or `disabled`")]
     State,
+    /// An entry of `answers` that is neither a status nor a class of them.
+    #[error("must be a status from 300 to 599, or `3xx`, `4xx` or `5xx`")]
+    StatusClass,
+    /// `retry` is another text than a preset's name.
+    #[error("must be an object, or the preset `standard`")]
+    RetryPreset,
     /// A scheme that this version does not sign with.
     #[error("only `standard` is supported")]
     Signature,

@@ -1,17 +1,22 @@
-//! The two forms in which a subscription says when to try again.
+//! The forms in which a subscription says when to try again.
 
-use super::error::SubscriptionError;
+use super::error::{Rule, SubscriptionError};
 use super::field::{Field, Fields};
-use crate::retry::policy::{Exponential, LONGEST_WAIT, MOST_RETRIES};
+use crate::retry::policy::{DEFAULT_JITTER, Exponential, LONGEST_WAIT, MOST_RETRIES};
 use crate::retry::{Policy, PolicyError};
 
 const DEFAULT_MULTIPLIER: f64 = 2.0;
-const DEFAULT_EXPONENTIAL_JITTER: f64 = 0.1;
 
-/// Reads `retry`: an object with `schedule` (and `jitter`, else 0), or one with `max_retries`,
+/// Reads `retry`: the name of a preset, an object with `schedule` (and `jitter`, else 0), or one with `max_retries`,
 /// `initial` (needed only when there are retries), `multiplier` (else 2), `max` (else 31 days) and
 /// `jitter` (else 0.1).
 pub(super) fn parse(field: &Field) -> Result<Policy, SubscriptionError> {
+    if field.is_string() {
+        return match field.string()?.as_str() {
+            "standard" => Ok(Policy::standard()),
+            _ => Err(field.refuse(Rule::RetryPreset)),
+        };
+    }
     let fields = field.object()?;
     match fields.get("schedule") {
         Some(schedule) => {
@@ -42,7 +47,7 @@ pub(super) fn parse(field: &Field) -> Result<Policy, SubscriptionError> {
                 multiplier: number_or(&fields, "multiplier", DEFAULT_MULTIPLIER)?,
                 max,
             };
-            let jitter = number_or(&fields, "jitter", DEFAULT_EXPONENTIAL_JITTER)?;
+            let jitter = number_or(&fields, "jitter", DEFAULT_JITTER)?;
             Policy::exponential(growth, jitter).map_err(|error| field.refuse(error))
         }
     }
