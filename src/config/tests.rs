@@ -200,6 +200,14 @@ fn wrong_values_are_refused_by_name() {
     check("retry.tiers = ['5s', '0s']", "retry.tiers[1]");
     check("retry.tiers = ['5x']", "retry.tiers");
     check("retry.schedule = ['32d']", "retry.schedule[0]");
+    check("retry.max_age = '0s'", "retry.max_age");
+    check("retry.max_age = '367d'", "retry.max_age");
+    // The default schedule takes 75.6 h and a tenth more.
+    check("retry.max_age = '83h'", "retry.max_age");
+    check(
+        "retry.schedule = ['1h']\nretry.max_age = '65m'",
+        "retry.max_age",
+    );
     check("router.batch_records = 0", "router.batch_records");
     check("router.batch_records = -1", "router.batch_records");
     check("router.batch_bytes = '0B'", "router.batch_bytes");

@@ -324,3 +324,6 @@ fn last(exchange: &Exchange) -> (Option<u16>, Option<&str>) {
         Err(failure) => (failure.status, Some(failure.class.as_str())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -117,3 +117,6 @@ pub fn decide<'ladder>(
         Hop::Tier(tier) => Decision::Hop(tier),
     }
 }
+
+#[cfg(test)]
+mod tests;

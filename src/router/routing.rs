@@ -101,7 +101,8 @@ pub fn route(
         &event,
         &document,
         &record.at,
-        seen,
+        // A producer's clock that is ahead must not move the deadline.
+        seen.min(now),
         &travels,
         candidates,
         to.longest_body,

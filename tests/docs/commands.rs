@@ -52,7 +52,7 @@ fn exit_codes() {
 }
 
 /// Another value for each setting, as the environment gives it and as `config show` has it.
-const CHANGED: [(&str, &str, &str); 34] = [
+const CHANGED: [(&str, &str, &str); 35] = [
     ("application_id", "other", "\"other\""),
     ("instance_id", "pod-0", "\"pod-0\""),
     ("kafka.bootstrap_servers", "broker:9093", "\"broker:9093\""),
@@ -80,6 +80,7 @@ const CHANGED: [(&str, &str, &str); 34] = [
     ),
     ("retry.tiers", "[\"1s\", \"10s\"]", "[\"1s\", \"10s\"]"),
     ("retry.schedule", "[\"1s\"]", "[\"1s\"]"),
+    ("retry.max_age", "1h", "\"1h\""),
     ("router.batch_records", "100", "100"),
     ("router.batch_bytes", "1MiB", "\"1MiB\""),
     ("dispatcher.max_in_flight", "16", "16"),

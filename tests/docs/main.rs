@@ -17,6 +17,7 @@ mod members; // members that the code knows against those of the schemas
 mod package; // files of this package
 mod receivers; // the snippets verify and refuse
 mod reference; // every name in the reference is in the code and in a test, and back
+mod retries; // the examples of the page on retries
 mod schema_pages; // a JSON Schema as a page
 mod schemas; // JSON Schemas against examples and the code
 mod sources; // names that the code gives, read from its text

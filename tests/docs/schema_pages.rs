@@ -33,7 +33,7 @@ fn section(page: &mut String, root: &Value, schema: &Value, ordered: Node<'_>, l
     let described = schema["description"].as_str().unwrap();
     writeln!(page, "{} {title}\n\n{described}\n", "#".repeat(level)).unwrap();
     let Some(properties) = ordered.member("properties") else {
-        writeln!(page, "One of: {}.\n", forms(root, schema, ", ")).unwrap();
+        writeln!(page, "One of: {}.\n", forms(root, schema).join(", ")).unwrap();
         return;
     };
     page.push_str("| member | type | default | meaning |\n|---|---|---|---|\n");
@@ -71,13 +71,14 @@ fn kind(root: &Value, member: &Value) -> String {
         return match (name, definition.get("title")) {
             ("duration" | "span", _) => "duration".to_owned(),
             ("path", _) => "path".to_owned(),
+            ("status", _) => "status or class".to_owned(),
             ("number" | "time", _) => name.to_owned(),
             (_, Some(title)) => link(title.as_str().unwrap()),
             (_, None) => kind(root, definition),
         };
     }
     if member.get("oneOf").is_some() {
-        return forms(root, member, " or ");
+        return either(forms(root, member));
     }
     if let Some(words) = member["enum"].as_array() {
         let words: Vec<_> = words
@@ -103,10 +104,18 @@ fn kind(root: &Value, member: &Value) -> String {
 }
 
 /// The forms that a value may have.
-fn forms(root: &Value, member: &Value, between: &str) -> String {
+fn forms(root: &Value, member: &Value) -> Vec<String> {
     let forms = member["oneOf"].as_array().into_iter().flatten();
-    let kinds: Vec<_> = forms.map(|form| kind(root, form)).collect();
-    kinds.join(between)
+    forms.map(|form| kind(root, form)).collect()
+}
+
+/// `a`, `a or b`, `a, b or c`.
+fn either(mut forms: Vec<String>) -> String {
+    let last = forms.pop().unwrap_or_default();
+    match forms.is_empty() {
+        true => last,
+        false => format!("{} or {last}", forms.join(", ")),
+    }
 }
 
 fn simple(root: &Value, member: &Value, name: &str) -> String {

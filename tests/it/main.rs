@@ -22,6 +22,8 @@ mod dev;
 mod members;
 /// Brokers that do not answer.
 mod outages;
+/// What a subscription says about statuses and about time.
+mod policy;
 /// Records that cannot be processed.
 mod rejects;
 /// When a delivery is tried again, and when it is given up.
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         cli::subscriptions::tests(),
         routing::tests(),
         retry::tests(),
+        policy::tests(),
         table::tests(),
         rejects::tests(),
         delivery::tests(),

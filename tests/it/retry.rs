@@ -35,7 +35,7 @@ fn waits(requests: &[Received]) -> anyhow::Result<Vec<Duration>> {
 
 /// Asserts that no request came early; reports how late they were.
 #[expect(clippy::print_stderr, reason = "a measurement of this run")]
-fn check_waits(requests: &[Received], due: &[Duration]) -> Outcome {
+pub fn check_waits(requests: &[Received], due: &[Duration]) -> Outcome {
     let waits = waits(requests)?;
     assert_eq!(waits.len(), due.len());
     for (wait, due) in waits.iter().zip(due) {

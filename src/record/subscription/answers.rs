@@ -86,3 +86,43 @@ fn class_of(entry: &Field) -> Result<Option<u16>, SubscriptionError> {
         _ => Err(entry.refuse(Rule::StatusClass)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::check;
+
+    #[test]
+    fn names_what_is_wrong_with_answers() {
+        check(
+            "answers",
+            json!({"gone": [404]}),
+            "`answers.gone`: is not known here",
+        );
+        check(
+            "answers",
+            json!({"final": [404, "4xx"], "retry": [500, 404]}),
+            "`answers.retry[1]`: is given twice",
+        );
+        check(
+            "answers",
+            json!({"delivered": ["4xx"], "final": ["4xx"]}),
+            "`answers.final[0]`: is given twice",
+        );
+        for status in [0, 200, 299, 600] {
+            check(
+                "answers",
+                json!({"retry": [status]}),
+                "`answers.retry[0]`: must be from 300 to 599",
+            );
+        }
+        for class in ["2xx", "4XX", "404", ""] {
+            check(
+                "answers",
+                json!({"delivered": [409, class]}),
+                "`answers.delivered[1]`: must be a status from 300 to 599, or `3xx`, `4xx` or `5xx`",
+            );
+        }
+    }
+}

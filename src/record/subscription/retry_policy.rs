@@ -56,3 +56,93 @@ pub(super) fn parse(field: &Field) -> Result<Policy, SubscriptionError> {
 fn number_or(fields: &Fields, name: &str, default: f64) -> Result<f64, SubscriptionError> {
     fields.get(name).map_or(Ok(default), Field::number)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::tests::{check, parse, with};
+    use super::*;
+
+    #[test]
+    fn reads_exponential_policies() {
+        fn waits(retry: Value) -> Vec<u128> {
+            let subscription = with("retry", retry).unwrap();
+            let policy = subscription.retry().unwrap();
+            (1..)
+                .map_while(|failed| policy.wait(failed, 1.0))
+                .map(|wait| wait.as_millis())
+                .collect()
+        }
+        let retry = json!({"max_retries":3,"initial":"2s","multiplier":3,"max":"10s","jitter":0.5});
+        assert_eq!(waits(retry), [3_000, 9_000, 15_000]);
+        let retry = json!({"max_retries":2,"initial":"10s"});
+        assert_eq!(waits(retry), [11_000, 22_000]);
+        assert!(waits(json!({"max_retries":0})).is_empty());
+        assert!(waits(json!({"schedule":[]})).is_empty());
+        let retry = json!({"max_retries":3,"initial":"10s","multiplier":1,"jitter":0});
+        assert_eq!(waits(retry), [10_000; 3]);
+        let standard = with("retry", json!("standard")).unwrap();
+        assert_eq!(standard.retry(), Some(&Policy::standard()));
+    }
+
+    #[test]
+    fn names_what_is_wrong_with_a_retry_policy() {
+        let exponential = |name: &str, value: Value| {
+            let mut policy = json!({"max_retries":5,"initial":"2s"});
+            policy[name] = value;
+            policy
+        };
+        check("retry", json!({}), "`retry.max_retries`: is missing");
+        check(
+            "retry",
+            json!("svix"),
+            "`retry`: must be an object, or the preset `standard`",
+        );
+        check(
+            "retry",
+            json!({"max_retries":1}),
+            "`retry.initial`: is missing",
+        );
+        check(
+            "retry",
+            json!({"schedule":["5s"],"max":"1h"}),
+            "`retry.max`: is not known here",
+        );
+        check(
+            "retry",
+            json!({"schedule":["5s","32d"]}),
+            "`retry.schedule[1]`: has a wait of more than 31 days",
+        );
+        check(
+            "retry",
+            json!({"schedule":["5s"],"jitter":1.5}),
+            "`retry`: has a jitter that is not from 0 to 1",
+        );
+        check(
+            "retry",
+            exponential("max", json!("1s")),
+            "`retry`: has a `max` below its `initial`",
+        );
+        check(
+            "retry",
+            exponential("multiplier", json!(0.5)),
+            "`retry`: has a multiplier that is not from 1 to 100",
+        );
+        check(
+            "retry",
+            exponential("max_retries", json!(1_001)),
+            "`retry`: has more than 1000 retries",
+        );
+        check(
+            "retry",
+            exponential("multiplier", json!("2")),
+            "`retry.multiplier`: must be a number",
+        );
+        let error = parse(br#"{"url":"http://a/","events":["*"],"signatures":[],"retry":{"max_retries":1,"initial":"1s","multiplier":1e999}}"#);
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "`retry.multiplier`: must be a number"
+        );
+    }
+}

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-fn parse(value: &[u8]) -> Result<Subscription, SubscriptionError> {
+pub(super) fn parse(value: &[u8]) -> Result<Subscription, SubscriptionError> {
     Subscription::parse(&"acme/shop".parse().unwrap(), value, &Rules::default())
 }
 
@@ -16,7 +16,7 @@ fn minimal() -> Value {
 }
 
 /// The minimal subscription with one member set, or taken away by `null`.
-fn with(name: &str, value: Value) -> Result<Subscription, SubscriptionError> {
+pub(super) fn with(name: &str, value: Value) -> Result<Subscription, SubscriptionError> {
     let mut subscription = minimal();
     let members = subscription.as_object_mut().unwrap();
     match value {
@@ -26,7 +26,7 @@ fn with(name: &str, value: Value) -> Result<Subscription, SubscriptionError> {
     parse(subscription.to_string().as_bytes())
 }
 
-fn check(name: &str, value: Value, expected: &str) {
+pub(super) fn check(name: &str, value: Value, expected: &str) {
     let error = with(name, value.clone()).unwrap_err().to_string();
     assert_eq!(error, expected, "{name} = {value}");
 }
@@ -45,6 +45,8 @@ fn reads_every_member() {
             "headers":{"X-Team":"billing"},
             "timeout":"15s",
             "retry":{"schedule":["5s","1m","10m"]},
+            "max_age":"12h",
+            "answers":{"delivered":[409],"final":["4xx",501],"retry":[404]},
             "max_concurrency":16,
             "rate_limit":{"requests":100,"per":"1s"},
             "filters":[{"field":"data.amount","operator":"greater_than","value":1.10}],
@@ -67,6 +69,12 @@ fn reads_every_member() {
         subscription.retry().unwrap().wait(3, 1.0),
         Some(Duration::from_secs(600))
     );
+    assert_eq!(subscription.max_age(), Some(Duration::from_hours(12)));
+    let answers = subscription.answers();
+    assert_eq!(answers.meaning(409), Some(Meaning::Delivered));
+    assert_eq!(answers.meaning(501), Some(Meaning::Final));
+    assert_eq!(answers.meaning(404), Some(Meaning::Retry));
+    assert_eq!(answers.meaning(500), None);
     assert_eq!(subscription.max_concurrency(), 16);
     let limit = subscription.rate_limit().unwrap();
     assert_eq!(
@@ -103,28 +111,12 @@ fn has_the_defaults_of_the_contract() {
     assert_eq!(subscription.timeout(), Duration::from_secs(30));
     assert_eq!(subscription.max_concurrency(), 64);
     assert!(subscription.retry().is_none() && subscription.rate_limit().is_none());
+    assert_eq!(subscription.max_age(), None);
+    assert_eq!(subscription.answers(), &Answers::default());
     assert!(subscription.filters().is_none() && subscription.fields().is_none());
     assert!(subscription.headers().is_empty() && subscription.labels().is_empty());
     let unsigned = parse(br#"{"url":"http://a/","events":["*"],"signatures":[]}"#).unwrap();
     assert!(unsigned.secrets().is_empty() && unsigned.signatures().is_empty());
-}
-
-#[test]
-fn reads_exponential_policies() {
-    fn waits(retry: Value) -> Vec<u128> {
-        let subscription = with("retry", retry).unwrap();
-        let policy = subscription.retry().unwrap();
-        (1..)
-            .map_while(|failed| policy.wait(failed, 1.0))
-            .map(|wait| wait.as_millis())
-            .collect()
-    }
-    let retry = json!({"max_retries":3,"initial":"2s","multiplier":3,"max":"10s","jitter":0.5});
-    assert_eq!(waits(retry), [3_000, 9_000, 15_000]);
-    let retry = json!({"max_retries":2,"initial":"10s"});
-    assert_eq!(waits(retry), [11_000, 22_000]);
-    assert!(waits(json!({"max_retries":0})).is_empty());
-    assert!(waits(json!({"schedule":[]})).is_empty());
 }
 
 #[test]
@@ -226,58 +218,12 @@ fn names_the_field_and_the_rule() {
 }
 
 #[test]
-fn names_what_is_wrong_with_a_retry_policy() {
-    let exponential = |name: &str, value: Value| {
-        let mut policy = json!({"max_retries":5,"initial":"2s"});
-        policy[name] = value;
-        policy
-    };
-    check("retry", json!({}), "`retry.max_retries`: is missing");
-    check(
-        "retry",
-        json!({"max_retries":1}),
-        "`retry.initial`: is missing",
-    );
-    check(
-        "retry",
-        json!({"schedule":["5s"],"max":"1h"}),
-        "`retry.max`: is not known here",
-    );
-    check(
-        "retry",
-        json!({"schedule":["5s","32d"]}),
-        "`retry.schedule[1]`: has a wait of more than 31 days",
-    );
-    check(
-        "retry",
-        json!({"schedule":["5s"],"jitter":1.5}),
-        "`retry`: has a jitter that is not from 0 to 1",
-    );
-    check(
-        "retry",
-        exponential("max", json!("1s")),
-        "`retry`: has a `max` below its `initial`",
-    );
-    check(
-        "retry",
-        exponential("multiplier", json!(0.5)),
-        "`retry`: has a multiplier that is not from 1 to 100",
-    );
-    check(
-        "retry",
-        exponential("max_retries", json!(1_001)),
-        "`retry`: has more than 1000 retries",
-    );
-    check(
-        "retry",
-        exponential("multiplier", json!("2")),
-        "`retry.multiplier`: must be a number",
-    );
-    let error = parse(br#"{"url":"http://a/","events":["*"],"signatures":[],"retry":{"max_retries":1,"initial":"1s","multiplier":1e999}}"#);
-    assert_eq!(
-        error.unwrap_err().to_string(),
-        "`retry.multiplier`: must be a number"
-    );
+fn a_deadline_is_a_span_of_at_most_a_year() {
+    let age = "`max_age`: must be more than 0s and at most 8784h";
+    check("max_age", json!("0s"), age);
+    check("max_age", json!("367d"), age);
+    check("max_age", json!(3_600), "`max_age`: must be a string");
+    check("answers", json!([404]), "`answers`: must be an object");
 }
 
 #[test]
