@@ -1,7 +1,7 @@
 //! Until when a task may be sent. It counts from when the event's record was written to Kafka, which
 //! travels with the task (`hooktide-first-seen`) and which no retry, park or restart moves. The
 //! event's own `timestamp` is its producer's word on when something happened, often long before it
-//! was told: it would let a late import die unsent.
+//! was told: by it a late import would die unsent.
 
 use std::time::Duration;
 

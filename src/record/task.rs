@@ -58,7 +58,8 @@ pub struct TaskHeaders {
     pub charged: u32,
     /// How often the task was put off without a request.
     pub parks: u32,
-    /// When the router made the task.
+    /// When the event's record was written, as far as that is not ahead of the router's clock. What
+    /// `max_age` counts from.
     pub first_seen: Timestamp,
     /// No request before this time.
     pub not_before: Option<Timestamp>,

@@ -112,7 +112,7 @@ async fn throttling_uses_up_no_retry(bed: Bed) -> Outcome {
     let members = json!({"retry": {"schedule": ["1s"]}});
     let answers = answers.into_iter().chain([Answer::status(204)]);
     let (scene, _process) = one_event(&bed, &[TIERS], members, answers).await?;
-    let requests = scene.receiver.wait_for_count("/hook", 5, SOON).await?;
+    let requests = scene.receiver.wait_for_count("/hook", 5, 2 * SOON).await?;
     let second = Duration::from_secs(1);
     check_waits(&requests, &[2 * second, 2 * second, 3 * second, second])?;
     assert_eq!(outcomes(&scene, 5).await?.last(), Some(&json!("delivered")));
