@@ -29,6 +29,7 @@ pub use events::{EventTopic, Start};
 pub use ipnet::IpNet;
 pub use properties::Properties;
 
+use crate::http::{Bypass, Proxy};
 use crate::record::subscription::Rules;
 use crate::role::Role;
 use crate::topic::Topics;
@@ -210,6 +211,20 @@ pub struct HttpSettings {
     pub allow_networks: Vec<IpNet>,
     /// Plain http to public addresses.
     pub allow_plaintext: bool,
+    /// How long an unused connection stays open; below 60 s.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub idle_timeout: Duration,
+    /// Unused connections to one host, at most.
+    pub idle_per_host: usize,
+    /// Connections that stay open for further requests, of all hosts, at most.
+    pub kept_connections: usize,
+    /// Where requests pass through.
+    #[serde(deserialize_with = "optional_proxy")]
+    pub proxy: Option<Proxy>,
+    /// Whether the proxy resolves names, and so only hosts that are addresses are judged.
+    pub proxy_resolves: bool,
+    /// What goes past the proxy.
+    pub no_proxy: Vec<Bypass>,
     /// Certificate authorities besides the public ones, PEM.
     #[serde(deserialize_with = "optional_path")]
     pub ca_file: Option<PathBuf>,
@@ -306,6 +321,15 @@ impl Config {
 fn optional_path<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<PathBuf>, D::Error> {
     let text = String::deserialize(input)?;
     Ok((!text.is_empty()).then(|| text.into()))
+}
+
+fn optional_proxy<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Proxy>, D::Error> {
+    let text = String::deserialize(input)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let proxy = Proxy::parse(&text).map_err(serde::de::Error::custom)?;
+    Ok(Some(proxy))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! gives are public; every label has a bounded set of values.
 
 mod dispatcher;
+mod http;
 mod kafka;
 mod router;
 
@@ -11,6 +12,7 @@ use prometheus::{
 };
 
 pub use dispatcher::DispatcherMetrics;
+pub use http::HttpMetrics;
 pub use kafka::{KafkaMetrics, RoleKafkaMetrics};
 pub use router::RouterMetrics;
 
@@ -108,7 +110,10 @@ mod tests {
         let all = KafkaMetrics::register(&registry).unwrap();
         let router = RouterMetrics::register(&registry).unwrap();
         let dispatcher = DispatcherMetrics::register(&registry).unwrap();
+        let http = HttpMetrics::register(&registry).unwrap();
         register_process(&registry).unwrap();
+        http.connection_opened();
+        http.sent_again("dead_connection");
         all.subscriptions.with_label_values(&["active"]).set(1);
         all.rejected("too_large");
         let role = Role::Router;
@@ -153,6 +158,9 @@ mod tests {
             r#"hooktide_assigned_partitions{role="router"} 3"#,
             r#"hooktide_offset_out_of_range_total{topic="orders"} 1"#,
             "hooktide_table_wait_seconds_count 1",
+            "hooktide_open_connections 1",
+            "hooktide_connections_total 1",
+            r#"hooktide_requests_sent_again_total{reason="dead_connection"} 1"#,
             "hooktide_resting_tasks 2",
             "hooktide_held_bytes 512",
             concat!(

@@ -19,14 +19,16 @@ use crate::config::{Config, RecordedAttempts, Start};
 use crate::dispatcher::conclusion::Ledger;
 use crate::dispatcher::{self, Dispatcher, Equipment};
 use crate::http::flights::Flights;
-use crate::http::{self, AddressPolicy};
+use crate::http::{self, AddressPolicy, TooFewFiles};
 use crate::kafka::client_config;
 use crate::kafka::member::{FirstStartRule, Member, MemberError, Settings};
 use crate::kafka::record::Outgoing;
 use crate::kafka::subscription_reader::SubscriptionReader;
 use crate::kafka::topic_admin::{TopicAdmin, TopicAdminError};
 use crate::kafka::topic_rules::{ClusterFacts, Severity};
-use crate::metrics::{self, DispatcherMetrics, KafkaMetrics, RoleKafkaMetrics, RouterMetrics};
+use crate::metrics::{
+    self, DispatcherMetrics, HttpMetrics, KafkaMetrics, RoleKafkaMetrics, RouterMetrics,
+};
 use crate::record::Reject;
 use crate::retry::policy::DEFAULT_JITTER;
 use crate::retry::{Ladder, Policy};
@@ -324,7 +326,7 @@ impl Process<'_> {
         let role = Role::Dispatcher;
         let config = self.config;
         let user_agent = concat!("hooktide/", env!("CARGO_PKG_VERSION")).to_owned();
-        let client = http::Client::new(&http::Settings {
+        let settings = http::Settings {
             address_policy: AddressPolicy::new(
                 config.http.allow_networks.clone(),
                 config.http.allow_plaintext,
@@ -334,8 +336,15 @@ impl Process<'_> {
             max_response_bytes: config.http.response_limit.as_len(),
             user_agent: user_agent.clone(),
             ca_file: config.http.ca_file.clone(),
-            ..http::Settings::default()
-        })?;
+            idle_timeout: config.http.idle_timeout,
+            idle_per_host: config.http.idle_per_host,
+            kept_connections: kept_connections(config)?,
+            connections_in_use: config.dispatcher.max_in_flight,
+            proxy: config.http.proxy.clone(),
+            proxy_resolves: config.http.proxy_resolves,
+            bypass: config.http.no_proxy.clone(),
+        };
+        let client = http::Client::new(&settings, HttpMetrics::register(self.registry)?)?;
         let parts = Equipment {
             subscriptions: Arc::clone(self.subscriptions),
             secrets: SecretStore::new(
@@ -407,6 +416,24 @@ impl Process<'_> {
             user_agent,
         })
     }
+}
+
+/// How many connections may stay open, by the settings and by the limit of open files.
+fn kept_connections(config: &Config) -> Result<usize, TooFewFiles> {
+    let wanted = config.http.kept_connections;
+    // Nothing else needs to be asked: what the system does not tell is taken for enough.
+    let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(u64::MAX);
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    let kept = http::affordable(files, config.dispatcher.max_in_flight, wanted)?;
+    if kept < wanted {
+        tracing::warn!(
+            files,
+            wanted,
+            kept,
+            "the limit of open files cuts http.kept_connections"
+        );
+    }
+    Ok(kept)
 }
 
 /// What a member asks while it waits for the cluster: it shows that it is alive, and hears whether

@@ -1,6 +1,6 @@
 //! Why nothing was measured.
 
-use crate::http::ClientError;
+use crate::http::bare_loop::BareLoopError;
 use crate::installation::InstallationError;
 use crate::kafka::errand::ErrandError;
 use crate::kafka::topic_admin::TopicAdminError;
@@ -38,7 +38,7 @@ pub enum BenchError {
     },
     /// The bare loop.
     #[error("the bare loop failed: {}", caused(.0))]
-    BareLoop(#[from] ClientError),
+    BareLoop(#[from] BareLoopError),
     /// A signal.
     #[error("interrupted")]
     Interrupted,

@@ -21,6 +21,8 @@ const LONGEST_WAIT: Duration = Duration::from_hours(31 * 24);
 const MOST_TIERS: usize = 32;
 /// Run lengths of so many holes always fit into a commit's 4,096 bytes of metadata.
 const MOST_HOLES: usize = 700;
+/// More than any machine has ports for.
+const MOST_CONNECTIONS: usize = 1_000_000;
 /// Group names and static member names are limited by the broker to 249 characters less suffixes.
 const LONGEST_NAME: usize = 128;
 
@@ -253,6 +255,26 @@ fn http(http: &HttpSettings) -> Checked {
         http.retry_after_max,
         Duration::ZERO,
         LONGEST_WAIT,
+    )?;
+    let just_below = Duration::from_secs(59);
+    let second = Duration::from_secs(1);
+    duration("http.idle_timeout", http.idle_timeout, second, just_below)?;
+    range(
+        "http.idle_per_host",
+        http.idle_per_host,
+        0,
+        MOST_CONNECTIONS,
+    )?;
+    range(
+        "http.kept_connections",
+        http.kept_connections,
+        0,
+        MOST_CONNECTIONS,
+    )?;
+    hold(
+        http.proxy.is_some() || !http.proxy_resolves,
+        "http.proxy_resolves",
+        "must be false without `http.proxy`",
     )?;
     at_least_one_byte("http.response_limit", http.response_limit)
 }

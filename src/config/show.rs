@@ -22,21 +22,24 @@ impl Config {
         self.layer
             .0
             .iter()
-            .map(|(key, leaf)| {
-                let secret = key
-                    .strip_prefix("kafka.properties.")
-                    .is_some_and(Properties::is_secret);
-                Setting {
-                    key: key.clone(),
-                    value: if secret {
-                        "(redacted)".to_owned()
-                    } else {
-                        toml_text(&leaf.value)
-                    },
-                    origin: leaf.origin.to_string(),
-                }
+            .map(|(key, leaf)| Setting {
+                key: key.clone(),
+                value: self.shown(key, &leaf.value),
+                origin: leaf.origin.to_string(),
             })
             .collect()
+    }
+
+    fn shown(&self, key: &str, value: &Value) -> String {
+        let is_secret = key
+            .strip_prefix("kafka.properties.")
+            .is_some_and(Properties::is_secret);
+        match &self.http.proxy {
+            _ if is_secret => "(redacted)".to_owned(),
+            // It may hold a password; the proxy itself shows none.
+            Some(proxy) if key == "http.proxy" => toml_text(&Value::String(proxy.to_string())),
+            Some(_) | None => toml_text(value),
+        }
     }
 }
 

@@ -330,3 +330,70 @@ fn a_file_that_is_not_toml_is_refused_without_showing_its_lines() {
     assert!(said.contains(", line 2: "), "{said}");
     assert!(!said.contains("hunter2"), "{said}");
 }
+
+#[test]
+fn proxies_are_read_and_shown_without_their_password() {
+    let given = [(
+        "HOOKTIDE__HTTP__PROXY",
+        "http://user:hunter2@proxy.example:3128",
+    )];
+    let config = load(
+        "[http]\nno_proxy = ['.inside.example', '10.0.0.0/8']",
+        &given,
+    )
+    .unwrap();
+    assert_eq!(config.http.no_proxy.len(), 2);
+    assert!(config.http.proxy.is_some());
+    let shown = setting(&config, "http.proxy").value;
+    assert_eq!(shown, r#""http://redacted@proxy.example:3128/""#);
+    assert!(!format!("{config:?}{:?}", config.settings()).contains("hunter2"));
+    let config = load("", &[]).unwrap();
+    assert_eq!(config.http.proxy, None);
+    assert_eq!(setting(&config, "http.proxy").value, r#""""#);
+}
+
+#[test]
+fn wrong_proxies_are_refused_without_showing_them() {
+    fn check(file: &str, key: &str, rule: &str) {
+        let said = refusal(&format!("[http]\n{file}"), &[]);
+        assert!(said.starts_with(&format!("`{key}` (file ")), "{said}");
+        assert!(said.contains(rule), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    check("proxy = 'hunter2'", "http.proxy", "must be a URL");
+    check(
+        "proxy = 'ftp://u:hunter2@a'",
+        "http.proxy",
+        "must begin with http://",
+    );
+    check(
+        "proxy = 'socks5h://u:hunter2@a'",
+        "http.proxy",
+        "http.proxy_resolves",
+    );
+    check(
+        "proxy = 'http://hunter2@a'",
+        "http.proxy",
+        "must have a user and a password",
+    );
+    check(
+        "proxy_resolves = true",
+        "http.proxy_resolves",
+        "without `http.proxy`",
+    );
+    check(
+        "no_proxy = ['*']",
+        "http.no_proxy[0]",
+        "must be a name, an address",
+    );
+    check(
+        "idle_timeout = '60s'",
+        "http.idle_timeout",
+        "must be 1s to 59s",
+    );
+    check(
+        "kept_connections = 2000000",
+        "http.kept_connections",
+        "must be 0 to 1000000",
+    );
+}

@@ -116,7 +116,11 @@ const fn of_failure(class: ErrorClass) -> (Outcome, Heard) {
     let heard = match class {
         ErrorClass::RefusedAddress => return (Outcome::Dead(Death::Refused), Heard::NotAsked),
         ErrorClass::InvalidRequest => Heard::NotAsked,
-        ErrorClass::Internal => Heard::OwnFault,
+        ErrorClass::Resolver
+        | ErrorClass::Proxy
+        | ErrorClass::NoRoute
+        | ErrorClass::Resources
+        | ErrorClass::Internal => Heard::OwnFault,
         ErrorClass::Timeout => Heard::TimedOut,
         ErrorClass::Protocol | ErrorClass::ResponseTooLarge => Heard::Broken,
         ErrorClass::Dns

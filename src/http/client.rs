@@ -1,24 +1,41 @@
 //! Sends one request and reads what comes back, with everything about it bounded: time, bytes,
 //! addresses, redirects (none).
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use http::header::RETRY_AFTER;
-use reqwest::{Body, Response, redirect};
+use http::header::{ACCEPT, AUTHORIZATION, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::{Response, Uri};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use percent_encoding::percent_decode_str;
 use thiserror::Error;
 use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+use tower_http::decompression::{Decompression, DecompressionBody};
+use tower_service::Service;
+use url::Url;
 
 use super::address_policy::AddressPolicy;
-use super::departure::GuardedBody;
+use super::connection::Traffic;
+use super::connection_budget::ConnectionBudget;
+use super::connector::{Connector, Route};
+use super::departure::{Departure, Guard, GuardedBody};
 use super::exchange::{Answer, ErrorClass, Exchange, Failure, Request};
-use super::failure;
-use super::lookups::Lookups;
+use super::failure::{self, ClientFailure};
+use super::proxy::{Bypass, Proxy};
+use super::resend;
 use super::resolver::Resolver;
 use super::tls::{self, TlsError};
+use crate::metrics::HttpMetrics;
 
 /// How a [`Client`] behaves towards all endpoints.
 #[derive(Clone, Debug)]
@@ -29,9 +46,19 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long an unused connection is kept. Below the 60 s after which common load balancers
     /// close theirs, so that a request seldom meets a closing connection.
-    pub pool_idle_timeout: Duration,
+    pub idle_timeout: Duration,
     /// How many unused connections are kept for one host.
-    pub pool_max_idle_per_host: usize,
+    pub idle_per_host: usize,
+    /// How many connections are kept open for further requests, of all hosts together.
+    pub kept_connections: usize,
+    /// How many more may be open, for requests on the wire.
+    pub connections_in_use: usize,
+    /// Where requests pass through, and not those that `bypass` covers.
+    pub proxy: Option<Proxy>,
+    /// Whether names are left for the proxy to resolve. Then only hosts that are addresses are judged.
+    pub proxy_resolves: bool,
+    /// What goes past the proxy.
+    pub bypass: Vec<Bypass>,
     /// How much of an answer's body is kept, in bytes after decompression.
     pub keep_response_bytes: usize,
     /// How much of an answer's body is read before the connection is given up, in bytes after
@@ -48,8 +75,13 @@ impl Default for Settings {
         Self {
             address_policy: AddressPolicy::default(),
             connect_timeout: Duration::from_secs(10),
-            pool_idle_timeout: Duration::from_secs(55),
-            pool_max_idle_per_host: 64,
+            idle_timeout: Duration::from_secs(45),
+            idle_per_host: 64,
+            kept_connections: 2_048,
+            connections_in_use: 1_024,
+            proxy: None,
+            proxy_resolves: false,
+            bypass: Vec::new(),
             keep_response_bytes: 1024,
             max_response_bytes: 64 * 1024,
             user_agent: concat!("hooktide/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -64,20 +96,25 @@ pub enum ClientError {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// A setting that the HTTP client refuses.
-    #[error("cannot set up the http client")]
-    Setup(#[from] reqwest::Error),
+    /// The `user-agent` is no header value.
+    #[error("the user agent cannot be sent")]
+    UserAgent,
 }
 
+/// Decompresses what comes back.
+type Http = Decompression<legacy::Client<Connector, GuardedBody>>;
+/// The body of an answer.
+type AnswerBody = DecompressionBody<Incoming>;
+
 /// Sends requests; cheap to clone, connections are shared between clones.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Client {
-    encrypted: reqwest::Client,
-    /// Apart, because its resolver has a stricter rule.
-    plain: reqwest::Client,
+    http: Http,
     address_policy: Arc<AddressPolicy>,
+    user_agent: HeaderValue,
     keep_response_bytes: usize,
     max_response_bytes: usize,
+    metrics: HttpMetrics,
 }
 
 impl Client {
@@ -85,52 +122,53 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`] when a certificate file or a setting is unusable.
-    pub fn new(settings: &Settings) -> Result<Self, ClientError> {
+    pub fn new(settings: &Settings, metrics: HttpMetrics) -> Result<Self, ClientError> {
         let address_policy = Arc::new(settings.address_policy.clone());
-        let lookups = Arc::new(Lookups::default());
         let tls = tls::client_config(settings.ca_file.as_deref())?;
-        let build = |plaintext| {
-            let resolver = Resolver {
-                policy: Arc::clone(&address_policy),
-                lookups: Arc::clone(&lookups),
-                plaintext,
-            };
-            reqwest::Client::builder()
-                .tls_backend_preconfigured(tls.clone())
-                .dns_resolver(Arc::new(resolver))
-                .redirect(redirect::Policy::none())
-                .referer(false)
-                // A proxy would look names up and dial by itself, past the address policy.
-                .no_proxy()
-                .gzip(true)
-                .tcp_nodelay(true)
-                .user_agent(&settings.user_agent)
-                .connect_timeout(settings.connect_timeout)
-                .pool_idle_timeout(settings.pool_idle_timeout)
-                .pool_max_idle_per_host(settings.pool_max_idle_per_host)
-                // What an endpoint may make us hold unread, per answer and per connection.
-                .http2_initial_stream_window_size(64 * 1024)
-                .http2_initial_connection_window_size(1024 * 1024)
-                // A connection that silently died would otherwise fail every request by timeout.
-                .http2_keep_alive_interval(Duration::from_secs(20))
-                .http2_keep_alive_timeout(Duration::from_secs(10))
-                .build()
-        };
+        let mut tls_to_proxy = tls.clone();
+        tls_to_proxy.alpn_protocols.clear();
+        let connector = Connector(Arc::new(Route {
+            resolver: Resolver::new(Arc::clone(&address_policy)),
+            budget: ConnectionBudget::new(
+                settings.kept_connections,
+                settings.connections_in_use,
+                metrics.clone(),
+            ),
+            tls: TlsConnector::from(Arc::new(tls)),
+            tls_to_proxy: TlsConnector::from(Arc::new(tls_to_proxy)),
+            proxy: settings.proxy.clone(),
+            proxy_resolves: settings.proxy_resolves,
+            bypass: settings.bypass.clone(),
+            timeout: settings.connect_timeout,
+        }));
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(settings.idle_timeout)
+            .pool_max_idle_per_host(settings.idle_per_host)
+            // What an endpoint may make us hold unread, per answer and per connection.
+            .http2_initial_stream_window_size(64 * 1024)
+            .http2_initial_connection_window_size(1024 * 1024)
+            // A connection that silently died would otherwise fail every request by timeout.
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .http2_keep_alive_timeout(Duration::from_secs(10))
+            .build(connector);
         Ok(Self {
-            encrypted: build(false)?,
-            plain: build(true)?,
+            http: Decompression::new(client),
             address_policy,
+            user_agent: HeaderValue::from_str(&settings.user_agent)
+                .map_err(|_| ClientError::UserAgent)?,
             keep_response_bytes: settings.keep_response_bytes,
             max_response_bytes: settings.max_response_bytes,
+            metrics,
         })
     }
 
-    /// Sends a request, once. (A request that certainly was not processed, as the pooled connection
-    /// was closed before it was written or the server said so by HTTP/2, is sent again on another.)
+    /// Sends a request, once; sometimes once more within the same attempt (see `resend.rs`).
     pub async fn send(&self, request: Request) -> Exchange {
         let started = Instant::now();
         let result = self
-            .exchange(request, started, || true)
+            .exchange(request, started, Arc::new(|| true))
             .await
             .unwrap_or_else(|| Err(Failure::new(ErrorClass::Internal, "held back")));
         Exchange {
@@ -143,55 +181,119 @@ impl Client {
     /// first byte. None: it was held back, and the endpoint saw no whole request.
     pub async fn send_if<G>(&self, request: Request, may_leave: G) -> Option<Exchange>
     where
-        G: Fn() -> bool + Send + Sync + Unpin + 'static,
+        G: Fn() -> bool + Send + Sync + 'static,
     {
         let started = Instant::now();
-        let result = self.exchange(request, started, may_leave).await?;
+        let result = self.exchange(request, started, Arc::new(may_leave)).await?;
         Some(Exchange {
             duration: started.elapsed(),
             result,
         })
     }
 
-    async fn exchange<G>(
+    async fn exchange(
         &self,
         request: Request,
         started: Instant,
-        may_leave: G,
-    ) -> Option<Result<Answer, Failure>>
-    where
-        G: Fn() -> bool + Send + Sync + Unpin + 'static,
-    {
-        let (body, held_back) = GuardedBody::new(request.body.clone(), may_leave);
-        let result = self.try_exchange(request, Body::wrap(body), started).await;
-        (!held_back.load(Ordering::Acquire)).then_some(result)
-    }
-
-    async fn try_exchange(
-        &self,
-        request: Request,
-        body: Body,
-        started: Instant,
-    ) -> Result<Answer, Failure> {
-        // The client dials a host that is an address without asking its resolver.
-        self.address_policy
-            .check_url(&request.url)
-            .map_err(|refused| Failure::new(ErrorClass::RefusedAddress, refused.to_string()))?;
-        let client = match request.url.scheme() {
-            "https" => &self.encrypted,
-            _ => &self.plain, // which is the stricter one
+        may_leave: Guard,
+    ) -> Option<Result<Answer, Failure>> {
+        // The connector does not judge a host that is an address.
+        if let Err(refused) = self.address_policy.check_url(&request.url) {
+            let refused = Failure::new(ErrorClass::RefusedAddress, refused.to_string());
+            return Some(Err(refused));
+        }
+        let head = match self.head(&request) {
+            Ok(head) => head,
+            Err(failure) => return Some(Err(failure)),
         };
         let limit = request.timeout;
-        let sent = client
-            .request(request.method, request.url)
-            .headers(request.headers)
-            .body(body)
-            .send();
-        let response = timeout(limit, sent)
-            .await
-            .map_err(|_| timed_out("no answer", limit))?
-            .map_err(|error| failure::from_client(&error))?;
+        match timeout(limit, self.deliver(head, request.body, may_leave)).await {
+            Ok(Some(Ok(response))) => Some(self.read(response, started, limit).await),
+            Ok(Some(Err(failure))) => Some(Err(failure)),
+            Ok(None) => None,
+            Err(_) => Some(Err(timed_out("no answer", limit))),
+        }
+    }
 
+    /// Everything of a request but its body, which is made anew each time that it is sent.
+    fn head(&self, request: &Request) -> Result<http::request::Parts, Failure> {
+        let invalid = |text: String| Failure::new(ErrorClass::InvalidRequest, text);
+        let mut url = request.url.clone();
+        let authorization = basic_authorization(&url);
+        // Neither can fail: only URLs without a host cannot have userinfo, and those were refused.
+        url.set_username("").ok();
+        url.set_password(None).ok();
+        url.set_fragment(None);
+        let uri = Uri::try_from(url.as_str()).map_err(|error| invalid(error.to_string()))?;
+        let mut head = http::Request::new(());
+        *head.method_mut() = request.method.clone();
+        *head.uri_mut() = uri;
+        let headers = head.headers_mut();
+        *headers = request.headers.clone();
+        if let Some(authorization) = authorization {
+            headers.entry(AUTHORIZATION).or_insert(authorization);
+        }
+        headers
+            .entry(ACCEPT)
+            .or_insert(HeaderValue::from_static("*/*"));
+        headers
+            .entry(USER_AGENT)
+            .or_insert_with(|| self.user_agent.clone());
+        Ok(head.into_parts().0)
+    }
+
+    /// Sends the request until it is answered or has failed, at most twice. None: it may not leave.
+    async fn deliver(
+        &self,
+        head: http::request::Parts,
+        body: Bytes,
+        may_leave: Guard,
+    ) -> Option<Result<Response<AnswerBody>, Failure>> {
+        let (first, departure) = self
+            .send_once(head.clone(), body.clone(), Arc::clone(&may_leave))
+            .await;
+        let error = match first {
+            Ok(response) => return Some(Ok(response)),
+            Err(_) if departure.was_held_back() => return None,
+            Err(error) => error,
+        };
+        let Some(why) = resend::judge(&error, &departure) else {
+            return Some(Err(failure::from_client(&error)));
+        };
+        tracing::debug!(reason = why.as_str(), "a request is sent again");
+        self.metrics.sent_again(why.as_str());
+        let (second, departure) = self.send_once(head, body, may_leave).await;
+        Some(second.map_err(|second| {
+            // The first one did leave, so if this one may not, its end is what is known.
+            let held_back = departure.was_held_back();
+            failure::from_client(if held_back { &error } else { &second })
+        }))
+    }
+
+    async fn send_once(
+        &self,
+        head: http::request::Parts,
+        body: Bytes,
+        may_leave: Guard,
+    ) -> (Result<Response<AnswerBody>, ClientFailure>, Arc<Departure>) {
+        let mut request = http::Request::from_parts(head, ());
+        let connection = capture_connection(&mut request);
+        let (body, departure) = GuardedBody::new(body, may_leave, connection);
+        let response = self.http.clone().call(request.map(|()| body)).await;
+        if let Ok(response) = &response
+            && let Some(traffic) = response.extensions().get::<Arc<Traffic>>()
+        {
+            traffic.answered();
+        }
+        (response, departure)
+    }
+
+    async fn read(
+        &self,
+        response: Response<AnswerBody>,
+        started: Instant,
+        limit: Duration,
+    ) -> Result<Answer, Failure> {
         let status = response.status().as_u16();
         let retry_after = retry_after(&response);
         let remaining = limit.saturating_sub(started.elapsed());
@@ -216,17 +318,27 @@ impl Client {
     ///
     /// A body that cannot be decompressed is cut where it breaks: the status has decided already,
     /// and a retry of what was delivered would only deliver it twice.
-    async fn read_body(&self, mut response: Response) -> Result<(Bytes, bool, bool), Failure> {
+    async fn read_body(
+        &self,
+        response: Response<AnswerBody>,
+    ) -> Result<(Bytes, bool, bool), Failure> {
+        let mut body = response.into_body();
         let mut kept = BytesMut::new();
         let mut read = 0_usize;
         loop {
-            let chunk = match response.chunk().await {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => return Ok((kept.freeze(), read > self.keep_response_bytes, false)),
-                Err(error) if failure::is_transport(&error) => {
-                    return Err(failure::from_client(&error));
+            let frame = match body.frame().await {
+                Some(Ok(frame)) => frame,
+                None => return Ok((kept.freeze(), read > self.keep_response_bytes, false)),
+                Some(Err(error)) => {
+                    let error: Box<dyn Error> = error;
+                    return match failure::from_body(&*error) {
+                        Some(failure) => Err(failure),
+                        None => Ok((kept.freeze(), true, false)),
+                    };
                 }
-                Err(_) => return Ok((kept.freeze(), true, false)),
+            };
+            let Ok(chunk) = frame.into_data() else {
+                continue; // trailers
             };
             read = read.saturating_add(chunk.len());
             let room = self.keep_response_bytes.saturating_sub(kept.len());
@@ -238,13 +350,26 @@ impl Client {
     }
 }
 
+/// Userinfo as Basic auth.
+fn basic_authorization(url: &Url) -> Option<HeaderValue> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let mut plain: Vec<u8> = percent_decode_str(url.username()).collect();
+    plain.push(b':');
+    plain.extend(percent_decode_str(url.password().unwrap_or_default()));
+    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(plain))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
 fn timed_out(what: &str, limit: Duration) -> Failure {
     let limit = humantime::format_duration(limit);
     Failure::new(ErrorClass::Timeout, format!("{what} within {limit}"))
 }
 
 /// The header, unless it is longer than any wait or date can be.
-fn retry_after(response: &Response) -> Option<String> {
+fn retry_after(response: &Response<AnswerBody>) -> Option<String> {
     const LONGEST: usize = 64;
     let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
     (value.len() <= LONGEST).then(|| value.to_owned())

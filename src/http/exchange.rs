@@ -78,16 +78,24 @@ impl Failure {
 /// Why an exchange broke off: the `error` of an attempt record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
-    /// The name did not resolve.
+    /// The name does not exist, or has no address.
     Dns,
+    /// Our resolver did not answer.
+    Resolver,
     /// The address policy forbids every address of the target.
     RefusedAddress,
-    /// No connection: refused, unreachable.
+    /// No connection: refused, or the host is unreachable.
     Connect,
     /// The handshake failed, or the certificate is not trusted.
     Tls,
     /// No connection within the connect timeout.
     TimeoutConnect,
+    /// Our proxy is away or refuses us.
+    Proxy,
+    /// We have no way to the network of the target.
+    NoRoute,
+    /// We are out of file descriptors, ports or memory.
+    Resources,
     /// The exchange did not end within its timeout.
     Timeout,
     /// The connection was closed or reset before the answer was whole.
@@ -98,7 +106,7 @@ pub enum ErrorClass {
     ResponseTooLarge,
     /// No request can be made from what the subscription says.
     InvalidRequest,
-    /// Our own fault: out of file descriptors, ports or memory.
+    /// Any other fault of our own.
     Internal,
 }
 
@@ -107,10 +115,14 @@ impl ErrorClass {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dns => "dns",
+            Self::Resolver => "resolver",
             Self::RefusedAddress => "refused_address",
             Self::Connect => "connect",
             Self::Tls => "tls",
             Self::TimeoutConnect => "timeout_connect",
+            Self::Proxy => "proxy",
+            Self::NoRoute => "no_route",
+            Self::Resources => "resources",
             Self::Timeout => "timeout",
             Self::Reset => "reset",
             Self::Protocol => "protocol",

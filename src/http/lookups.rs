@@ -3,11 +3,12 @@
 //! one for each of its requests, until none is left for the names of others.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+
+use super::system_resolver::LookupError;
 
 /// The look-ups that are running, by name.
 #[derive(Default)]
@@ -15,27 +16,21 @@ pub(super) struct Lookups {
     running: Mutex<HashMap<String, watch::Receiver<Option<Found>>>>,
 }
 
-/// What a look-up found; an error's kind and text, as the error itself cannot be shared.
-type Found = Result<Vec<SocketAddr>, (io::ErrorKind, String)>;
+/// What a look-up found.
+type Found = Result<Vec<IpAddr>, LookupError>;
 
 impl Lookups {
     /// Waits for the look-up of `name` that is running, or starts one by `look_up`. It runs to its
     /// end even if nobody waits any more, as the thread would, so that the next request joins it.
-    pub(super) async fn join<F>(
-        self: &Arc<Self>,
-        name: &str,
-        look_up: impl FnOnce() -> F,
-    ) -> io::Result<Vec<SocketAddr>>
+    pub(super) async fn join<F>(self: &Arc<Self>, name: &str, look_up: impl FnOnce() -> F) -> Found
     where
-        F: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+        F: Future<Output = Found> + Send + 'static,
     {
         let mut result = self.running_or_start(name, look_up);
         // An error means that the look-up's task ended without a word: the process is ending.
         let found = result.wait_for(Option::is_some).await;
-        match found.ok().and_then(|found| found.clone()) {
-            Some(found) => found.map_err(|(kind, text)| io::Error::new(kind, text)),
-            None => Err(io::Error::other("the look-up was dropped")),
-        }
+        let found = found.ok().and_then(|found| found.clone());
+        found.unwrap_or_else(|| Err(LookupError::Failed("the look-up was dropped".to_owned())))
     }
 
     fn running_or_start<F>(
@@ -44,7 +39,7 @@ impl Lookups {
         look_up: impl FnOnce() -> F,
     ) -> watch::Receiver<Option<Found>>
     where
-        F: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static,
+        F: Future<Output = Found> + Send + 'static,
     {
         let mut running = self.lock();
         if let Some(result) = running.get(name)
@@ -60,7 +55,6 @@ impl Lookups {
             let found = look_up.await;
             // Who asks from here on wants a fresh answer.
             lookups.lock().remove(&name);
-            let found = found.map_err(|error| (error.kind(), error.to_string()));
             sender.send_replace(Some(found));
         });
         result
@@ -88,13 +82,13 @@ mod tests {
         name: &str,
         asked: Arc<AtomicUsize>,
         permits: Arc<Semaphore>,
-    ) -> io::ErrorKind {
+    ) -> LookupError {
         let look_up = || async move {
             asked.fetch_add(1, Ordering::SeqCst);
             permits.acquire().await.unwrap().forget();
-            Err(io::ErrorKind::NotFound.into())
+            Err(LookupError::NoSuchName)
         };
-        lookups.join(name, look_up).await.unwrap_err().kind()
+        lookups.join(name, look_up).await.unwrap_err()
     }
 
     #[tokio::test]
@@ -118,7 +112,10 @@ mod tests {
         }
         yield_now().await;
         permits.add_permits(2);
-        assert_eq!(patient.join_all().await, [io::ErrorKind::NotFound; 3]);
+        assert_eq!(
+            patient.join_all().await,
+            [const { LookupError::NoSuchName }; 3]
+        );
         assert_eq!(asked.load(Ordering::SeqCst), 2);
         // Nothing is kept: the next one asks again.
         permits.add_permits(1);

@@ -1,32 +1,26 @@
 //! Name look-up for the HTTP client: an address that the policy forbids never reaches the dialler,
 //! whatever DNS says and however often it changes its mind.
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
-use tokio::net::lookup_host;
 
 use super::address_policy::{AddressPolicy, Refused};
 use super::lookups::Lookups;
+use super::system_resolver::{self, LookupError};
 
-/// Resolves by the system and passes on only what may be dialled. The client gives a resolver the
-/// name but not the scheme, so the client for plain http has one of its own.
+/// Resolves by the system and passes on only what may be dialled.
 pub(super) struct Resolver {
-    pub(super) policy: Arc<AddressPolicy>,
-    /// Shared by the clients.
-    pub(super) lookups: Arc<Lookups>,
-    /// Whether the connection will be without encryption.
-    pub(super) plaintext: bool,
+    policy: Arc<AddressPolicy>,
+    lookups: Arc<Lookups>,
 }
 
 /// Why a name yields no address to dial.
 #[derive(Debug, Error)]
 pub(super) enum ResolveError {
-    #[error("look-up failed")]
-    Lookup(#[source] io::Error),
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
     #[error("the name has no address")]
     NoAddress,
     /// All of its addresses are forbidden; the first of them stands for all.
@@ -34,37 +28,70 @@ pub(super) enum ResolveError {
     Refused(Refused),
 }
 
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let policy = Arc::clone(&self.policy);
-        let lookups = Arc::clone(&self.lookups);
-        let plaintext = self.plaintext;
-        Box::pin(async move {
-            let found = lookups
-                .join(name.as_str(), || look_up(name.as_str().to_owned()))
-                .await
-                .map_err(ResolveError::Lookup)?;
-            let addresses: Addrs =
-                Box::new(dialable(found.into_iter(), &policy, plaintext)?.into_iter());
-            Ok(addresses)
-        })
+impl Resolver {
+    pub(super) fn new(policy: Arc<AddressPolicy>) -> Self {
+        Self {
+            policy,
+            lookups: Arc::default(),
+        }
+    }
+
+    /// Where a connection to an endpoint may go, with or without encryption. Port 0 stands for the
+    /// URL's.
+    pub(super) async fn target(
+        &self,
+        name: &str,
+        plaintext: bool,
+    ) -> Result<Vec<SocketAddr>, ResolveError> {
+        let found = self.any(name).await?;
+        dialable(found.into_iter(), &self.policy, plaintext)
+    }
+
+    /// All addresses of a name, for what an operator named and no subscription.
+    pub(super) async fn any(&self, name: &str) -> Result<Vec<SocketAddr>, ResolveError> {
+        let found = match known(name) {
+            Some(found) => found?,
+            None => {
+                let name = name.to_owned();
+                let look_up = || system_resolver::look_up(name.clone());
+                self.lookups.join(&name, look_up).await?
+            }
+        };
+        if found.is_empty() {
+            return Err(ResolveError::NoAddress);
+        }
+        Ok(found.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect())
+    }
+
+    /// Whether a name may be left for a proxy to resolve: not those that mean this machine, which
+    /// would be the proxy's, and which are known without asking.
+    pub(super) fn check_unresolved(&self, name: &str, plaintext: bool) -> Result<(), ResolveError> {
+        match known(name) {
+            Some(found) => {
+                let sockets = found?.into_iter().map(|ip| SocketAddr::new(ip, 0));
+                dialable(sockets, &self.policy, plaintext).map(drop)
+            }
+            None => Ok(()),
+        }
     }
 }
 
-async fn look_up(name: String) -> io::Result<Vec<SocketAddr>> {
-    if is_localhost(&name) {
-        let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-        return Ok(loopback.map(|address| SocketAddr::new(address, 0)).into());
-    }
-    let found = lookup_host((name, 0)).await?; // port 0 stands for the URL's
-    Ok(found.collect())
-}
-
-/// Names that mean this machine (RFC 6761, 6.3), in every spelling. Systems disagree on some; what is
-/// not dialled must not hang on theirs.
-fn is_localhost(name: &str) -> bool {
+/// What is known of a name without asking anybody (RFC 6761, 6.3 and 6.4). Systems disagree on some;
+/// what is not dialled must not hang on theirs.
+fn known(name: &str) -> Option<Result<Vec<IpAddr>, LookupError>> {
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost")
+    let is_below = |top: &str| {
+        let rest = name.strip_suffix(top);
+        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    if is_below("localhost") {
+        let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        Some(Ok(loopback.into()))
+    } else if is_below("invalid") {
+        Some(Err(LookupError::NoSuchName))
+    } else {
+        None
+    }
 }
 
 /// Leaves out the addresses that are forbidden. The rest may be dialled: a name with one private
@@ -98,6 +125,33 @@ fn dialable(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn some_names_are_known_without_asking() {
+        fn check(name: &str, expected: Option<bool>) {
+            assert_eq!(known(name).map(|found| found.is_ok()), expected, "{name}");
+        }
+        for name in [
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "a.b.localhost",
+            "a.Localhost.",
+        ] {
+            check(name, Some(true));
+        }
+        for name in ["invalid", "a.invalid", "a.INVALID."] {
+            check(name, Some(false));
+        }
+        for name in [
+            "localhost.example",
+            "alocalhost",
+            "invalid.example",
+            "example",
+        ] {
+            check(name, None);
+        }
+    }
 
     #[test]
     fn forbidden_addresses_are_left_out() {

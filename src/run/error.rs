@@ -1,6 +1,6 @@
 //! Why a process ends, and whom it is to blame on.
 
-use crate::http::ClientError;
+use crate::http::{ClientError, TooFewFiles};
 use crate::kafka::member::MemberError;
 use crate::kafka::subscription_reader::SubscriptionReaderError;
 use crate::kafka::topic_admin::TopicAdminError;
@@ -28,6 +28,9 @@ pub enum RunError {
     /// TLS or another setting of the HTTP client.
     #[error("http client: {0}")]
     HttpClient(#[from] ClientError),
+    /// The limit of open files is below `dispatcher.max_in_flight`.
+    #[error(transparent)]
+    TooFewFiles(#[from] TooFewFiles),
     /// The subscriptions topic cannot be followed.
     #[error(transparent)]
     Subscriptions(#[from] SubscriptionReaderError),
@@ -61,6 +64,7 @@ impl RunError {
             | Self::Ladder(_)
             | Self::Schedule(_)
             | Self::HttpClient(_)
+            | Self::TooFewFiles(_)
             | Self::Telemetry(_)
             | Self::TopicAdmin(TopicAdminError::Client(_))
             | Self::Member {

@@ -52,7 +52,7 @@ fn exit_codes() {
 }
 
 /// Another value for each setting, as the environment gives it and as `config show` has it.
-const CHANGED: [(&str, &str, &str); 35] = [
+const CHANGED: [(&str, &str, &str); 41] = [
     ("application_id", "other", "\"other\""),
     ("instance_id", "pod-0", "\"pod-0\""),
     ("kafka.bootstrap_servers", "broker:9093", "\"broker:9093\""),
@@ -97,6 +97,20 @@ const CHANGED: [(&str, &str, &str); 35] = [
         "[\"10.0.0.0/8\"]",
     ),
     ("http.allow_plaintext", "true", "true"),
+    ("http.idle_timeout", "10s", "\"10s\""),
+    ("http.idle_per_host", "8", "8"),
+    ("http.kept_connections", "100", "100"),
+    (
+        "http.proxy",
+        "socks5://u:p@proxy.example:1080",
+        "\"socks5://redacted@proxy.example:1080\"",
+    ),
+    ("http.proxy_resolves", "true", "true"),
+    (
+        "http.no_proxy",
+        "[\"inside.example\"]",
+        "[\"inside.example\"]",
+    ),
     ("http.ca_file", "", "\"\""),
     ("attempts.record", "failures", "\"failures\""),
     ("attempts.response_bytes", "0B", "\"0B\""),

@@ -24,6 +24,8 @@ mod members;
 mod outages;
 /// What a subscription says about statuses and about time.
 mod policy;
+/// Deliveries that pass through a proxy.
+mod proxy;
 /// Records that cannot be processed.
 mod rejects;
 /// When a delivery is tried again, and when it is given up.
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         table::tests(),
         rejects::tests(),
         delivery::tests(),
+        proxy::tests(),
         members::tests(),
         dev::tests(),
         bench::tests(),

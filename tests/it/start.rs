@@ -28,6 +28,7 @@ tests! {
         a_second_sigterm_ends_at_once,
         wrong_settings_are_refused_by_key,
         shown_settings_hold_no_secrets,
+        too_few_files_are_refused_and_few_are_shared_out,
 }
 
 const LATEST: (&str, &str) = ("events.start", "latest");
@@ -442,5 +443,23 @@ async fn shown_settings_hold_no_secrets(bed: Bed) -> Outcome {
             "{shown:?}"
         );
     }
+    Ok(())
+}
+
+async fn too_few_files_are_refused_and_few_are_shared_out(bed: Bed) -> Outcome {
+    let scene = Scene::set(&bed, &[("shutdown.timeout", "0s")]).await?;
+    let ran = scene.installation.command_with_files(300, &["run"]).await?;
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(
+        ran.stderr.contains("`dispatcher.max_in_flight` is 1024"),
+        "{ran:?}"
+    );
+    assert!(ran.stderr.contains("no more than 300"), "{ran:?}");
+
+    // Enough for the requests, not for all connections that would be kept.
+    let run = ["run", "--until-stdin-ends"];
+    let ran = scene.installation.command_with_files(1_380, &run).await?;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stderr.contains("kept=100"), "{ran:?}");
     Ok(())
 }

@@ -6,6 +6,7 @@
 )]
 
 pub mod broker;
+pub mod connect_proxy;
 pub mod expositions;
 pub mod foreign_producers;
 pub mod free_port;

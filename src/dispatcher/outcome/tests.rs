@@ -64,6 +64,10 @@ fn every_failure_has_one_outcome() {
     let refused = Outcome::Dead(Death::Refused);
     check(ErrorClass::RefusedAddress, refused, Heard::NotAsked);
     check(ErrorClass::InvalidRequest, FAILED, Heard::NotAsked);
+    check(ErrorClass::Resolver, Outcome::OwnFault, Heard::OwnFault);
+    check(ErrorClass::Proxy, Outcome::OwnFault, Heard::OwnFault);
+    check(ErrorClass::NoRoute, Outcome::OwnFault, Heard::OwnFault);
+    check(ErrorClass::Resources, Outcome::OwnFault, Heard::OwnFault);
     check(ErrorClass::Internal, Outcome::OwnFault, Heard::OwnFault);
     check(ErrorClass::Dns, FAILED, Heard::NoAnswer);
     check(ErrorClass::Connect, FAILED, Heard::NoAnswer);

@@ -1,6 +1,8 @@
 //! The client against endpoints that misbehave, each a raw socket that says what a test wants.
 
+mod connections;
 mod encrypted;
+mod proxied;
 mod targets;
 
 use std::future::pending;
@@ -33,7 +35,7 @@ fn settings() -> Settings {
 }
 
 fn client() -> Client {
-    Client::new(&settings()).unwrap()
+    Client::new(&settings(), HttpMetrics::unregistered()).unwrap()
 }
 
 fn request(url: &str) -> Request {

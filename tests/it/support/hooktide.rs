@@ -104,7 +104,10 @@ impl Installation {
 
     /// Runs `hooktide` with these arguments and this on its stdin to its end.
     pub async fn command_fed(&self, arguments: &[&str], input: &str) -> anyhow::Result<Ran> {
-        let mut command = self.hooktide(arguments);
+        self.run_to_end(self.hooktide(arguments), input).await
+    }
+
+    async fn run_to_end(&self, mut command: Command, input: &str) -> anyhow::Result<Ran> {
         let input = input.to_owned();
         let run = move || {
             let mut child = command
@@ -211,13 +214,29 @@ impl Installation {
         self.kafka.committed(&group, topics).await
     }
 
+    /// Runs `hooktide` to its end where no more files than these may be open.
+    pub async fn command_with_files(&self, files: u32, arguments: &[&str]) -> anyhow::Result<Ran> {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"ulimit -n "$0" && exec "$@""#, &files.to_string()]);
+        command.arg(env!("CARGO_BIN_EXE_hooktide"));
+        self.run_to_end(self.equipped(command, arguments), "").await
+    }
+
     fn hooktide(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hooktide"));
+        self.equipped(Command::new(env!("CARGO_BIN_EXE_hooktide")), arguments)
+    }
+
+    fn equipped(&self, mut command: Command, arguments: &[&str]) -> Command {
         command.args(arguments).current_dir(&self.folder);
         // Settings of the machine that runs the tests are not the test's.
         let inherited = std::env::vars_os().map(|(name, _)| name);
         for name in inherited.filter(|name| name.to_string_lossy().starts_with("HOOKTIDE__")) {
             command.env_remove(name);
+        }
+        // What a shell says of proxies is not for Hooktide: through this one nothing would arrive.
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+            command.env(name, "http://127.0.0.1:1");
+            command.env(name.to_lowercase(), "http://127.0.0.1:1");
         }
         let settings = self.settings.iter();
         command.envs(settings.map(|(key, value)| (variable(key), value)));

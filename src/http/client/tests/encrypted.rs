@@ -11,7 +11,7 @@ use tokio_rustls::server::TlsStream;
 use super::*;
 
 /// A CA's PEM and an acceptor with a certificate of its for `localhost`.
-fn authority(protocol: &str) -> (String, TlsAcceptor) {
+pub(super) fn authority(protocol: &str) -> (String, TlsAcceptor) {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
     use rustls::pki_types::PrivateKeyDer;
 
@@ -37,14 +37,14 @@ fn authority(protocol: &str) -> (String, TlsAcceptor) {
     (ca_pem, TlsAcceptor::from(Arc::new(config)))
 }
 
-fn trusting(ca_pem: &str) -> Client {
+pub(super) fn trusting(ca_pem: &str, settings: Settings, metrics: &HttpMetrics) -> Client {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(ca_pem.as_bytes()).unwrap();
     let settings = Settings {
         ca_file: Some(file.path().to_owned()),
-        ..settings()
+        ..settings
     };
-    Client::new(&settings).unwrap()
+    Client::new(&settings, metrics.clone()).unwrap()
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn tls_trusts_the_ca_file_and_checks_the_name() {
         }
     })
     .await;
-    let trusting = trusting(&ca_pem);
+    let trusting = trusting(&ca_pem, settings(), &HttpMetrics::unregistered());
     let by_name = format!("https://localhost:{}/", address.port());
     let answer = trusting.send(request(&by_name)).await.result;
     assert_eq!(answer.map(|answer| answer.status), Ok(200));
@@ -87,7 +87,10 @@ fn unusable_ca_files_are_refused_by_name() {
             ca_file: Some(path.clone()),
             ..settings()
         };
-        let error = Client::new(&settings).err().unwrap().to_string();
+        let error = Client::new(&settings, HttpMetrics::unregistered())
+            .err()
+            .unwrap()
+            .to_string();
         assert_eq!(error.replace(path.to_str().unwrap(), "FILE"), expected);
     }
     check(None, "cannot read certificates from FILE");
@@ -113,7 +116,7 @@ async fn http_2_is_bounded_alike_and_shares_one_connection() {
         async move { serve_http_2(acceptor.accept(stream).await.unwrap()).await }
     })
     .await;
-    let client = trusting(&ca_pem);
+    let client = trusting(&ca_pem, settings(), &HttpMetrics::unregistered());
     let send = async |path: &str, timeout| {
         let mut request = request(&format!("https://localhost:{}/{path}", address.port()));
         request.timeout = timeout;
@@ -139,7 +142,7 @@ async fn http_2_is_bounded_alike_and_shares_one_connection() {
     assert_eq!(accepted.load(Ordering::SeqCst), 2);
 }
 
-async fn serve_http_2(stream: TlsStream<TcpStream>) {
+pub(super) async fn serve_http_2(stream: TlsStream<TcpStream>) {
     let mut connection = h2::server::handshake(stream).await.unwrap();
     let mut streams = JoinSet::new();
     while let Some(Ok((request, respond))) = connection.accept().await {
@@ -172,4 +175,42 @@ async fn answer_http_2(request: http::Request<RecvStream>, mut respond: SendResp
         }
         _ => pending().await,
     }
+}
+
+#[tokio::test]
+async fn a_request_that_http_2_says_was_not_processed_is_sent_once_more() {
+    async fn check(refusals: usize, expected: Result<u16, &str>) {
+        let (ca_pem, acceptor) = authority("h2");
+        let seen = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&seen);
+        let address = endpoint(move |stream| {
+            let (acceptor, count) = (acceptor.clone(), Arc::clone(&count));
+            async move {
+                let stream = acceptor.accept(stream).await.unwrap();
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    if count.fetch_add(1, Ordering::SeqCst) < refusals {
+                        respond.send_reset(Reason::REFUSED_STREAM);
+                    } else {
+                        respond
+                            .send_response(http::Response::new(()), true)
+                            .unwrap();
+                    }
+                }
+            }
+        })
+        .await;
+        let metrics = HttpMetrics::unregistered();
+        let client = trusting(&ca_pem, settings(), &metrics);
+        let url = format!("https://localhost:{}/", address.port());
+        let result = client.send(request(&url)).await.result;
+        let result = result
+            .map(|answer| answer.status)
+            .map_err(|f| f.class.as_str());
+        assert_eq!(result, expected);
+        assert_eq!(seen.load(Ordering::SeqCst), 2);
+        assert_eq!(metrics.times_sent_again("not_processed"), 1);
+    }
+    check(1, Ok(200)).await;
+    check(9, Err("reset")).await;
 }

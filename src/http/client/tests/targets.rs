@@ -40,10 +40,13 @@ async fn a_handshake_that_hangs_is_a_connect_timeout() {
         drop(stream);
     })
     .await;
-    let client = Client::new(&Settings {
-        connect_timeout: SHORT,
-        ..settings()
-    });
+    let client = Client::new(
+        &Settings {
+            connect_timeout: SHORT,
+            ..settings()
+        },
+        HttpMetrics::unregistered(),
+    );
     let exchange = client
         .unwrap()
         .send(request(&format!("https://{hanging}/")))
@@ -61,10 +64,13 @@ async fn forbidden_addresses_are_not_dialled() {
     })
     .await;
     let port = address.port();
-    let strict = Client::new(&Settings {
-        address_policy: AddressPolicy::new(Vec::new(), true),
-        ..settings()
-    })
+    let strict = Client::new(
+        &Settings {
+            address_policy: AddressPolicy::new(Vec::new(), true),
+            ..settings()
+        },
+        HttpMetrics::unregistered(),
+    )
     .unwrap();
     for host in [
         "127.0.0.1",
