@@ -16,14 +16,16 @@ mod lookups;
 mod proxy;
 mod resend;
 mod resolver;
+mod settings;
 mod system_resolver;
 mod tls;
 mod tunnel;
 
 pub use address_policy::{AddressPolicy, Refused};
 pub use address_range::Range;
-pub use client::{Client, ClientError, Settings};
+pub use client::{Client, ClientError};
 pub use connection_budget::{RESERVED_FILES, TooFewFiles, affordable};
 pub use exchange::{Answer, ErrorClass, Exchange, Failure, Request, redact};
 pub use proxy::{Bypass, Protocol, Proxy, ProxyError};
+pub use settings::Settings;
 pub use tls::TlsError;

@@ -2,6 +2,7 @@
 //! own, and ends when told to or when a role cannot go on.
 
 mod error;
+mod files;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::config::{Config, RecordedAttempts, Start};
 use crate::dispatcher::conclusion::Ledger;
 use crate::dispatcher::{self, Dispatcher, Equipment};
 use crate::http::flights::Flights;
-use crate::http::{self, AddressPolicy, TooFewFiles};
+use crate::http::{self, AddressPolicy};
 use crate::kafka::client_config;
 use crate::kafka::member::{FirstStartRule, Member, MemberError, Settings};
 use crate::kafka::record::Outgoing;
@@ -100,6 +101,10 @@ pub fn run_in(
         health,
         facts,
     } = surroundings;
+    let kept_connections = match roles.contains(&Role::Dispatcher) {
+        true => files::kept_connections(config)?,
+        false => 0,
+    };
     let registry = Registry::new();
     metrics::register_process(&registry)?;
     let kafka_metrics = KafkaMetrics::register(&registry)?;
@@ -143,6 +148,7 @@ pub fn run_in(
         health: &health,
         subscriptions: &subscriptions,
         shutdown,
+        kept_connections,
     };
     let result = process.run_roles(roles, runtime);
     subscriptions.stop();
@@ -212,6 +218,8 @@ struct Process<'a> {
     health: &'a Health,
     subscriptions: &'a Arc<SubscriptionReader>,
     shutdown: &'a CancellationToken,
+    /// Connections to endpoints that may stay open.
+    kept_connections: usize,
 }
 
 impl Process<'_> {
@@ -338,7 +346,7 @@ impl Process<'_> {
             ca_file: config.http.ca_file.clone(),
             idle_timeout: config.http.idle_timeout,
             idle_per_host: config.http.idle_per_host,
-            kept_connections: kept_connections(config)?,
+            kept_connections: self.kept_connections,
             connections_in_use: config.dispatcher.max_in_flight,
             proxy: config.http.proxy.clone(),
             proxy_resolves: config.http.proxy_resolves,
@@ -416,24 +424,6 @@ impl Process<'_> {
             user_agent,
         })
     }
-}
-
-/// How many connections may stay open, by the settings and by the limit of open files.
-fn kept_connections(config: &Config) -> Result<usize, TooFewFiles> {
-    let wanted = config.http.kept_connections;
-    // Nothing else needs to be asked: what the system does not tell is taken for enough.
-    let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(u64::MAX);
-    let files = usize::try_from(files).unwrap_or(usize::MAX);
-    let kept = http::affordable(files, config.dispatcher.max_in_flight, wanted)?;
-    if kept < wanted {
-        tracing::warn!(
-            files,
-            wanted,
-            kept,
-            "the limit of open files cuts http.kept_connections"
-        );
-    }
-    Ok(kept)
 }
 
 /// What a member asks while it waits for the cluster: it shows that it is alive, and hears whether

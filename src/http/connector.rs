@@ -125,7 +125,7 @@ impl Route {
         deadline: Instant,
     ) -> Result<Box<dyn Wire>, ConnectError> {
         let addresses = self.addresses(target, deadline).await?;
-        let dialled = timeout_at(deadline, dial(target.clone(), addresses)).await;
+        let dialled = timeout_at(deadline, dial(target.clone(), addresses, self.timeout)).await;
         let stream = dialled
             .map_err(|_| ConnectError::TimedOut(self.timeout))?
             .map_err(ConnectError::Dial)?;
@@ -208,7 +208,7 @@ impl Route {
             .path_and_query("/")
             .build();
         let target = target.map_err(|error| ConnectError::ProxyDial(error.into()))?;
-        let stream = dial(target, addresses)
+        let stream = dial(target, addresses, self.timeout)
             .await
             .map_err(ConnectError::ProxyDial)?;
         match proxy.protocol {
@@ -221,14 +221,17 @@ impl Route {
     }
 }
 
-/// Dials the addresses, the next one soon after the first if that does not answer (RFC 8305).
+/// Dials the addresses: the other family soon after the first if that does not answer (RFC 8305), and
+/// within a family one after the other, each with its share of the time.
 async fn dial(
     target: Uri,
     addresses: Vec<SocketAddr>,
+    timeout: Duration,
 ) -> Result<TcpStream, Box<dyn Error + Send + Sync>> {
     let mut connector = HttpConnector::new_with_resolver(Known(addresses));
     connector.enforce_http(false);
     connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(timeout));
     Ok(connector.call(target).await?.into_inner())
 }
 

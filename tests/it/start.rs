@@ -447,8 +447,8 @@ async fn shown_settings_hold_no_secrets(bed: Bed) -> Outcome {
 }
 
 async fn too_few_files_are_refused_and_few_are_shared_out(bed: Bed) -> Outcome {
-    let scene = Scene::set(&bed, &[("shutdown.timeout", "0s")]).await?;
-    let ran = scene.installation.command_with_files(300, &["run"]).await?;
+    let installation = Installation::new(&bed)?.set("telemetry.listen", "127.0.0.1:0");
+    let ran = installation.command_with_files(300, &["run"]).await?;
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(
         ran.stderr.contains("`dispatcher.max_in_flight` is 1024"),
@@ -456,9 +456,9 @@ async fn too_few_files_are_refused_and_few_are_shared_out(bed: Bed) -> Outcome {
     );
     assert!(ran.stderr.contains("no more than 300"), "{ran:?}");
 
-    // Enough for the requests, not for all connections that would be kept.
+    // Enough for the requests, not for all connections that would be kept. It ends at once, as its stdin.
     let run = ["run", "--until-stdin-ends"];
-    let ran = scene.installation.command_with_files(1_380, &run).await?;
+    let ran = installation.command_with_files(1_380, &run).await?;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stderr.contains("kept=100"), "{ran:?}");
     Ok(())

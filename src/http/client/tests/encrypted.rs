@@ -214,3 +214,31 @@ async fn a_request_that_http_2_says_was_not_processed_is_sent_once_more() {
     check(1, Ok(200)).await;
     check(9, Err("reset")).await;
 }
+
+#[tokio::test]
+async fn requests_at_once_over_http_2_need_no_connection_that_stays() {
+    let (ca_pem, acceptor) = authority("h2");
+    let address = endpoint(move |stream| {
+        let acceptor = acceptor.clone();
+        async move { serve_http_2(acceptor.accept(stream).await.unwrap()).await }
+    })
+    .await;
+    let none_kept = Settings {
+        kept_connections: 0,
+        connections_in_use: 8,
+        ..settings()
+    };
+    let metrics = HttpMetrics::unregistered();
+    let client = trusting(&ca_pem, none_kept, &metrics);
+    for _ in 0..3 {
+        let mut requests = JoinSet::new();
+        for _ in 0..8 {
+            let client = client.clone();
+            let request = request(&format!("https://localhost:{}/echo", address.port()));
+            requests.spawn(async move { client.send(request).await.result });
+        }
+        for result in requests.join_all().await {
+            assert_eq!(result.map(|answer| answer.status), Ok(200));
+        }
+    }
+}
