@@ -19,6 +19,10 @@ use crate::record::{
 use crate::retry::{Hop, Ladder, Policy, Tier};
 use crate::subscription_table::Compiled;
 
+/// The least wait after a fault of our own: nothing ends those, so a schedule of zeros would turn at full
+/// speed.
+const OWN_FAULT_PAUSE: Duration = Duration::from_secs(1);
+
 /// Where things are written, and how much is said about each request.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -172,7 +176,8 @@ impl Ledger {
                 Next::Retry(wait.max(retry_after.unwrap_or_default()))
             }
             Outcome::OwnFault => {
-                Next::Retry(as_before.unwrap_or_else(|| ladder.park_delay(headers.parks).delay()))
+                let wait = as_before.unwrap_or_else(|| ladder.park_delay(headers.parks).delay());
+                Next::Retry(wait.max(OWN_FAULT_PAUSE))
             }
         }
     }

@@ -19,6 +19,7 @@ tests! {
         bad_answers_are_bounded_and_named,
         private_targets_are_not_dialled,
         a_hanging_endpoint_does_not_hold_up_another,
+        a_connection_that_closes_as_a_request_goes_out_costs_no_attempt,
 }
 
 /// The attempts topic's records by subscription, once there are `count`.
@@ -191,5 +192,42 @@ async fn a_hanging_endpoint_does_not_hold_up_another(bed: Bed) -> Outcome {
         .await?;
     let hanging = scene.receiver.received_at("/hanging").len();
     assert!((1..=4).contains(&hanging), "{hanging} at once");
+    Ok(())
+}
+
+async fn a_connection_that_closes_as_a_request_goes_out_costs_no_attempt(bed: Bed) -> Outcome {
+    let scene = Scene::set(&bed, &[]).await?;
+    let answers = [Answer::status(204), Answer::reset(), Answer::status(204)];
+    scene.receiver.script("/hook", answers);
+    scene.subscribe("acme/shop", "/hook", once()).await?;
+    let process = scene.run("a").await?;
+    for (event_id, requests) in [("evt_1", 1), ("evt_2", 3)] {
+        let event = event(event_id, json!({}));
+        scene.produce(&event.to_string()).await?;
+        // One after the other, so that the second finds the connection of the first.
+        scene
+            .receiver
+            .wait_for_count("/hook", requests, SOON)
+            .await?;
+        let delivered = requests.div_ceil(2);
+        scene
+            .installation
+            .wait_for_topic("attempts", SOON, move |records| records.len() >= delivered)
+            .await?;
+    }
+    for attempt in scene.installation.read_topic("attempts").await? {
+        let attempt = attempt.json()?;
+        assert_eq!(attempt["attempt"], 1, "{attempt}");
+        assert_eq!(attempt["outcome"], "delivered", "{attempt}");
+    }
+    let received = scene.receiver.received_at("/hook");
+    assert_eq!(received[0].connection, received[1].connection);
+    assert_ne!(received[1].connection, received[2].connection);
+    assert_eq!(received[1].id(), received[2].id());
+    let sent_again = process.metrics().await?.sum(
+        "hooktide_requests_sent_again_total",
+        &[("reason", "dead_connection")],
+    );
+    assert_eq!(sent_again, 1.0);
     Ok(())
 }

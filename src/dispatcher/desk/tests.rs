@@ -182,6 +182,15 @@ fn an_outcome_is_terminal_and_says_where_the_task_goes() {
         failed(ErrorClass::Internal),
         &["retry.1s", "attempts"],
     );
+    // Nor does it turn at full speed.
+    let at_once = r#","retry":{"schedule":["0s"]}"#;
+    check(
+        at_once,
+        0,
+        failed(ErrorClass::Proxy),
+        &["retry.1s", "attempts"],
+    );
+    check(at_once, 0, answered(500), &["deliveries", "attempts"]);
 }
 
 #[test]
