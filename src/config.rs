@@ -61,6 +61,8 @@ pub struct Config {
     pub router: RouterSettings,
     /// Bounds of the dispatcher.
     pub dispatcher: DispatcherSettings,
+    /// When an endpoint counts as down.
+    pub breaker: BreakerSettings,
     /// Bounds of one exchange, and where it may go.
     pub http: HttpSettings,
     /// What is written about each request.
@@ -86,6 +88,7 @@ struct Written {
     retry: RetrySettings,
     router: RouterSettings,
     dispatcher: DispatcherSettings,
+    breaker: BreakerSettings,
     http: HttpSettings,
     attempts: AttemptsSettings,
     shutdown: ShutdownSettings,
@@ -182,10 +185,31 @@ pub struct RouterSettings {
 pub struct DispatcherSettings {
     /// Requests at once in the process, at least 1.
     pub max_in_flight: usize,
+    /// Requests at once to one host, of all its subscriptions, at least 1.
+    pub max_in_flight_per_host: usize,
     /// Bytes of task bodies held.
     pub memory: ByteSize,
     /// Unfinished tasks behind the newest one of a partition, 1 to 700.
     pub holes_per_partition: usize,
+}
+
+/// `breaker`: the circuit breaker of each endpoint.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BreakerSettings {
+    /// The share of failures at which one opens, above 0 up to 1.
+    pub failure_ratio: f64,
+    /// The least number of requests in the window that a judgement needs, at least 1.
+    pub min_requests: u32,
+    /// How far back outcomes count.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub window: Duration,
+    /// From opening to the first probe; doubled with each one that fails.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub first_probe: Duration,
+    /// The longest from one probe to the next; at least `first_probe`.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub longest_probe: Duration,
 }
 
 /// `http`.

@@ -19,6 +19,7 @@ pub mod desk;
 pub mod endpoints;
 pub mod heard;
 pub mod held_task;
+pub mod on_the_wire;
 pub mod outbox;
 pub mod outcome;
 pub mod request;
@@ -45,14 +46,16 @@ use crate::offset_tracker::FinishedSet;
 use crate::secret_store::SecretStore;
 use crate::subscription_table::Compiled;
 use crate::telemetry::{Component, State};
-use adoptions::{Adoption, Adoptions};
 use conclusion::Sent;
-use desk::{Desk, TableView};
+use desk::{Desk, LaneView, TableView};
 use held_task::HeldTask;
+use on_the_wire::{Adopted, Back, InFlight, OnTheWire};
 use settings::Settings;
 
 /// The longest pause of the loop. A sweep follows it, so a lost wake-up costs no more than this.
 const SWEEP: Duration = Duration::from_millis(100);
+/// How often endpoints are forgotten that nothing is to be said of.
+const FORGET: Duration = Duration::from_secs(10);
 /// How long a revocation waits for requests that are on the wire, and then for the last commits.
 const HAND_BACK_REQUESTS: Duration = Duration::from_millis(1_500);
 const HAND_BACK_COMMITS: Duration = Duration::from_millis(1_000);
@@ -82,40 +85,40 @@ pub struct Dispatcher {
     with: Equipment,
     lanes: Lanes,
     desk: Desk,
-    in_flight: HashMap<u64, InFlight>,
-    adoptions: Adoptions<(InFlight, Landed)>,
-    launched: u64,
+    on_the_wire: OnTheWire<Landed>,
     commits: u64,
     last_commit: Instant,
     last_sweep: Instant,
-}
-
-struct InFlight {
-    task: HeldTask,
-    compiled: Arc<Compiled>,
-    revision: i64,
-    /// Whether the task's offset is ours to finish.
-    is_ours: bool,
+    last_forgetting: Instant,
 }
 
 impl Dispatcher {
     /// A dispatcher on this thread's member.
     pub fn new(member: Member, flights: Flights, with: Equipment) -> Self {
         with.subscriptions.wake_on_change(member.waker().clone());
-        let Settings { ladder, ledger, .. } = &with.settings;
-        let desk = Desk::new(ladder.clone(), ledger.clone(), with.metrics.clone());
+        let Settings {
+            ladder,
+            ledger,
+            endpoints,
+            ..
+        } = &with.settings;
+        let desk = Desk::new(
+            ladder.clone(),
+            ledger.clone(),
+            endpoints.clone(),
+            with.metrics.clone(),
+        );
         Self {
             member,
             flights,
             with,
             lanes: Lanes::default(),
             desk,
-            in_flight: HashMap::new(),
-            adoptions: Adoptions::default(),
-            launched: 0,
+            on_the_wire: OnTheWire::default(),
             commits: 0,
             last_commit: Instant::now(),
             last_sweep: Instant::now(),
+            last_forgetting: Instant::now(),
         }
     }
 
@@ -150,7 +153,7 @@ impl Dispatcher {
             }
             Some(Event::Lost) => {
                 tracing::warn!(
-                    in_flight = self.in_flight.len(),
+                    in_flight = self.on_the_wire.len(),
                     "partitions lost: nothing is committed for them any more"
                 );
                 self.drop_assignment();
@@ -172,7 +175,7 @@ impl Dispatcher {
         self.lanes = Lanes::assigned(partitions, &settings.delays, settings.holes_per_partition);
         // An outcome is adopted if its record is read here again; a record that is finished, or
         // that is somebody else's now, is not.
-        self.adoptions.retain(|at| {
+        self.on_the_wire.retain(|at| {
             let partition = TopicPartition {
                 topic: Arc::clone(&at.topic),
                 partition: at.partition,
@@ -186,15 +189,9 @@ impl Dispatcher {
 
     /// Forgets everything about the assignment but the requests that are on the wire.
     fn drop_assignment(&mut self) {
-        for (number, flight) in &mut self.in_flight {
-            if std::mem::take(&mut flight.is_ours) {
-                self.adoptions.leave(flight.task.at.clone(), *number);
-            }
-        }
+        self.on_the_wire.leave();
         self.lanes = Lanes::default();
-        let on_the_wire = self.in_flight.values();
-        self.desk
-            .clear(on_the_wire.map(|flight| flight.task.size()).sum());
+        self.desk.clear(self.on_the_wire.bytes());
         self.with.health.set(State::Starting);
     }
 
@@ -205,7 +202,7 @@ impl Dispatcher {
     }
 
     fn await_flights(&mut self, deadline: Instant) {
-        while self.in_flight.values().any(|flight| flight.is_ours) {
+        while self.on_the_wire.any_ours() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -232,10 +229,10 @@ impl Dispatcher {
         self.with.health.set(State::Draining);
         let deadline = Instant::now() + self.with.settings.drain;
         tracing::info!(
-            in_flight = self.in_flight.len(),
+            in_flight = self.on_the_wire.len(),
             "draining: no request starts any more"
         );
-        while self.in_flight.values().any(|flight| flight.is_ours) && Instant::now() < deadline {
+        while self.on_the_wire.any_ours() && Instant::now() < deadline {
             self.with.health.beat(Instant::now());
             self.serve()?;
             self.with.health.set(State::Draining);
@@ -246,7 +243,7 @@ impl Dispatcher {
         }
         self.settle(Instant::now() + LAST_COMMITS);
         tracing::info!(
-            unanswered = self.in_flight.len(),
+            unanswered = self.on_the_wire.len(),
             handed_back = self.lanes.outstanding(),
             "drained: what is handed back is taken up by others or at the next start"
         );
@@ -282,28 +279,26 @@ impl Dispatcher {
         if self.adopt(lane, record) {
             return;
         }
-        let delay = self.lanes.delay(lane);
-        self.at_desk(|desk, view| desk.take(record, lane, delay, view, now));
+        let lane = LaneView {
+            index: lane,
+            delay: self.lanes.delay(lane),
+            room: self.lanes.room(lane),
+            free_memory: self.with.settings.memory.saturating_sub(self.desk.bytes()),
+        };
+        self.at_desk(|desk, view| desk.take(record, lane, view, now));
     }
 
-    /// A request that was under way when its partition went is this record's: it is not sent again.
+    /// Whether a record's request is out already, or has ended: it is not sent again.
     fn adopt(&mut self, lane: usize, record: &Incoming) -> bool {
-        match self.adoptions.adopt(&record.at) {
-            Some(Adoption::OnTheWire(number)) => match self.in_flight.get_mut(&number) {
-                Some(flight) if flight.task.is_of(record) => {
-                    flight.is_ours = true;
-                    flight.task.lane = lane;
-                    true
-                }
-                Some(_) | None => false,
-            },
-            Some(Adoption::Ended((mut flight, landed))) if flight.task.is_of(record) => {
-                flight.task.lane = lane;
+        match self.on_the_wire.adopt(lane, record) {
+            Some(Adopted::OnTheWire) => true,
+            Some(Adopted::Ended(ended)) => {
+                let (flight, landed) = *ended;
                 self.desk.take_back(&flight.task);
                 self.conclude(flight, &landed);
                 true
             }
-            Some(Adoption::Ended(_)) | None => false,
+            None => false,
         }
     }
 
@@ -330,7 +325,7 @@ impl Dispatcher {
     fn wake_waiting(&mut self) {
         let now = Timestamp::now();
         if self.desk.next_due().is_some_and(|due| due <= now) {
-            self.at_desk(|desk, view| desk.wake_rested(view, now));
+            self.at_desk(|desk, view| desk.wake(view, now));
         }
         if self.desk.wants_table_end(now) {
             match self.with.subscriptions.ask_end(Duration::from_secs(1)) {
@@ -346,7 +341,7 @@ impl Dispatcher {
     // ---- requests ----
 
     fn launch(&mut self) {
-        while self.in_flight.len() < self.with.settings.max_in_flight
+        while self.on_the_wire.len() < self.with.settings.endpoints.max_in_flight
             && self.member.lease().is_valid()
         {
             let now = Timestamp::now();
@@ -359,8 +354,7 @@ impl Dispatcher {
     }
 
     fn send(&mut self, task: HeldTask, compiled: Arc<Compiled>, revision: i64, now: Timestamp) {
-        self.launched += 1;
-        let number = self.launched;
+        let number = self.on_the_wire.next_number();
         let (subscription, agent) = (&compiled.subscription, &self.with.settings.user_agent);
         let keys = self.with.secrets.live(subscription, now);
         let request = keys.and_then(|keys| request::of(&task, subscription, &keys, agent, now));
@@ -368,13 +362,8 @@ impl Dispatcher {
             let tier = self.lanes.delay(task.lane);
             self.with.metrics.taken_up(tier, now.since(due));
         }
-        let flight = InFlight {
-            task,
-            compiled,
-            revision,
-            is_ours: true,
-        };
-        self.in_flight.insert(number, flight);
+        let flight = InFlight::new(task, compiled, revision);
+        self.on_the_wire.add(number, flight);
         match request {
             Ok(request) => self.flights.launch(number, request),
             Err(failure) => self.landed(Landed::not_sent(number, now, failure)),
@@ -388,22 +377,26 @@ impl Dispatcher {
     }
 
     fn landed(&mut self, landed: Landed) {
-        let Some(flight) = self.in_flight.remove(&landed.number) else {
-            return;
-        };
-        self.desk.landed(&flight.task.subscription);
-        if flight.is_ours {
-            return self.conclude(flight, &landed);
+        let now = Timestamp::now();
+        match self.on_the_wire.back(landed.number, landed) {
+            Back::Ours(flight, landed) => {
+                self.desk.landed(&flight.task.subscription, now);
+                self.conclude(flight, &landed);
+            }
+            Back::Strange(task) => {
+                self.desk.landed(&task.subscription, now);
+                self.desk.unheard(&task.subscription, now);
+                self.desk.let_go(&task);
+            }
+            Back::Unknown => {}
         }
-        self.desk.let_go(&flight.task);
-        let (at, number) = (flight.task.at.clone(), landed.number);
-        self.adoptions.ended(&at, number, (flight, landed));
     }
 
     fn conclude(&mut self, flight: InFlight, landed: &Landed) {
         let now = Timestamp::now();
         let Some(exchange) = &landed.exchange else {
             // The lease had run out: nothing was sent.
+            self.desk.unheard(&flight.task.subscription, now);
             return self.at_desk(|desk, view| desk.decide(flight.task, view, now, false));
         };
         let sent = Sent {
@@ -414,7 +407,7 @@ impl Dispatcher {
             exchange,
         };
         let jitter = rand::random();
-        self.at_desk(|desk, _| desk.conclude(sent, now, jitter));
+        self.at_desk(|desk, view| desk.conclude(sent, view, now, jitter));
     }
 
     // ---- commits ----
@@ -460,8 +453,18 @@ impl Dispatcher {
         let now = Timestamp::now();
         self.lanes.look_again();
         self.make_room(now);
+        if self.last_forgetting.elapsed() >= FORGET {
+            self.last_forgetting = Instant::now();
+            self.desk.forget(now);
+        }
         let metrics = &self.with.metrics;
-        metrics.holds(self.in_flight.len(), self.desk.resting(), self.desk.bytes());
+        metrics.holds(
+            self.on_the_wire.len(),
+            self.desk.resting(),
+            self.desk.bytes(),
+        );
+        let (waiting, open_breakers) = self.desk.waiting();
+        metrics.endpoints(waiting, open_breakers);
         for (tier, age) in self.lanes.oldest_due(now) {
             metrics.oldest_due(tier, age);
         }
@@ -472,7 +475,7 @@ impl Dispatcher {
         if is_memory_full || self.lanes.any_full() {
             let full: Vec<bool> = self.lanes.full().collect();
             let is_full = |lane: usize| is_memory_full || full.get(lane).copied().unwrap_or(true);
-            self.at_desk(|desk, _| desk.make_room(is_full, now));
+            self.at_desk(|desk, view| desk.make_room(is_full, view, now));
         }
     }
 

@@ -18,6 +18,7 @@ pub use error::RunError;
 use crate::clock::Timestamp;
 use crate::config::{Config, RecordedAttempts, Start};
 use crate::dispatcher::conclusion::Ledger;
+use crate::dispatcher::endpoints::{self, breaker};
 use crate::dispatcher::{self, Dispatcher, Equipment};
 use crate::http::flights::Flights;
 use crate::http::{self, AddressPolicy};
@@ -374,7 +375,7 @@ impl Process<'_> {
                 client,
                 member.lease().clone(),
                 member.waker().clone(),
-                parts.settings.max_in_flight,
+                parts.settings.endpoints.max_in_flight,
             );
             Dispatcher::new(member, flights, parts).run(shutdown)
         })
@@ -417,7 +418,17 @@ impl Process<'_> {
             ledger,
             delays,
             attempts_partitions: self.facts.attempts_partitions,
-            max_in_flight: config.dispatcher.max_in_flight,
+            endpoints: endpoints::Settings {
+                breaker: breaker::Settings {
+                    failure_ratio: config.breaker.failure_ratio,
+                    min_requests: config.breaker.min_requests,
+                    window: config.breaker.window,
+                    first_probe: config.breaker.first_probe,
+                    longest_probe: config.breaker.longest_probe,
+                },
+                max_in_flight: config.dispatcher.max_in_flight,
+                max_per_host: config.dispatcher.max_in_flight_per_host,
+            },
             memory: config.dispatcher.memory.as_len(),
             holes_per_partition: config.dispatcher.holes_per_partition,
             drain: config.shutdown.timeout,

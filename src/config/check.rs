@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::error::{ConfigError, Origin};
 use super::events::EventTopic;
 use super::layer::Layer;
-use super::{Config, HttpSettings, KafkaSettings, RetrySettings, TopicCreation, Written};
+use super::{
+    BreakerSettings, Config, HttpSettings, KafkaSettings, RetrySettings, TopicCreation, Written,
+};
 use crate::duration_text::canonical;
 use crate::record::subscription::LONGEST_AGE;
 use crate::retry::Policy;
@@ -107,6 +109,13 @@ fn checked(mut written: Written, layer: Layer) -> Result<Config, Broken> {
         1,
         1_000_000,
     )?;
+    range(
+        "dispatcher.max_in_flight_per_host",
+        written.dispatcher.max_in_flight_per_host,
+        1,
+        1_000_000,
+    )?;
+    breaker(&written.breaker)?;
     at_least_one_byte("dispatcher.memory", written.dispatcher.memory)?;
     range(
         "dispatcher.holes_per_partition",
@@ -144,6 +153,7 @@ fn checked(mut written: Written, layer: Layer) -> Result<Config, Broken> {
         retry: written.retry,
         router: written.router,
         dispatcher: written.dispatcher,
+        breaker: written.breaker,
         http: written.http,
         attempts: written.attempts,
         shutdown: written.shutdown,
@@ -216,6 +226,25 @@ fn retry(retry: &mut RetrySettings) -> Checked {
         format!("must not be shorter than `retry.schedule`, which takes {span} with its jitter")
     };
     hold(retry.max_age >= policy.span(), key, rule())
+}
+
+fn breaker(breaker: &BreakerSettings) -> Checked {
+    let ratio = breaker.failure_ratio;
+    hold(
+        ratio > 0.0 && ratio <= 1.0,
+        "breaker.failure_ratio",
+        "must be above 0 and at most 1",
+    )?;
+    range("breaker.min_requests", breaker.min_requests, 1, 1_000_000)?;
+    let (second, day) = (Duration::from_secs(1), 24 * HOUR);
+    duration("breaker.window", breaker.window, second, HOUR)?;
+    duration("breaker.first_probe", breaker.first_probe, second, day)?;
+    duration("breaker.longest_probe", breaker.longest_probe, second, day)?;
+    hold(
+        breaker.longest_probe >= breaker.first_probe,
+        "breaker.first_probe",
+        "must not be longer than `breaker.longest_probe`",
+    )
 }
 
 fn events(events: &[EventTopic], own: &Topics) -> Checked {

@@ -126,7 +126,11 @@ impl Layer {
                 .map(Value::Boolean)
                 .map_err(|_| invalid("must be true or false".to_owned())),
             Some(Value::Array(_)) => json("list"),
-            Some(Value::String(_) | Value::Float(_) | Value::Datetime(_) | Value::Table(_)) => {
+            Some(Value::Float(_)) => text
+                .parse()
+                .map(Value::Float)
+                .map_err(|_| invalid("must be a number".to_owned())),
+            Some(Value::String(_) | Value::Datetime(_) | Value::Table(_)) => {
                 Ok(Value::String(text))
             }
             None if self.is_table(key) => json("table"),

@@ -212,6 +212,15 @@ fn wrong_values_are_refused_by_name() {
     check("router.batch_records = -1", "router.batch_records");
     check("router.batch_bytes = '0B'", "router.batch_bytes");
     check("dispatcher.max_in_flight = 0", "dispatcher.max_in_flight");
+    check(
+        "dispatcher.max_in_flight_per_host = 0",
+        "dispatcher.max_in_flight_per_host",
+    );
+    check("breaker.failure_ratio = 0", "breaker.failure_ratio");
+    check("breaker.failure_ratio = 1.1", "breaker.failure_ratio");
+    check("breaker.min_requests = 0", "breaker.min_requests");
+    check("breaker.window = '0s'", "breaker.window");
+    check("breaker.first_probe = '6m'", "breaker.first_probe");
     check("dispatcher.memory = '64MB'", "dispatcher.memory");
     check(
         "dispatcher.holes_per_partition = 701",

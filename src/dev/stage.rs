@@ -105,6 +105,8 @@ impl Stage {
 
 fn usual() -> Settings {
     [
+        // So few requests would tell little, and the dead endpoint's dead letters are to be seen.
+        ("BREAKER__MIN_REQUESTS", "1000000"),
         ("EVENTS__START", "earliest"),
         ("HTTP__ALLOW_NETWORKS", r#"["127.0.0.0/8", "::1/128"]"#),
         ("RETRY__SCHEDULE", r#"["1s", "3s", "10s"]"#),

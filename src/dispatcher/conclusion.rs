@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::http::{ErrorClass, Exchange};
 use crate::kafka::record::{Incoming, Outgoing};
 use crate::record::{
-    Attempt, AttemptOutcome, DeadLetter, Headers, Reason, Subscription, TaskHeaders,
+    Attempt, AttemptOutcome, DeadLetter, Headers, Parked, Reason, Subscription, TaskHeaders,
 };
 use crate::retry::{Hop, Ladder, Policy, Tier};
 use crate::subscription_table::Compiled;
@@ -197,10 +197,19 @@ impl Ledger {
         moved(task, self.tier(tier), task.headers.encode())
     }
 
-    /// Puts a task off without spending an attempt.
-    pub fn park(&self, task: &HeldTask, tier: &Tier) -> Outgoing {
+    /// Puts a task off without spending an attempt, for as long as a record lies on `tier`; `until`, if
+    /// it is to stay away for longer.
+    pub fn park(
+        &self,
+        task: &HeldTask,
+        tier: &Tier,
+        until: Option<Timestamp>,
+        why: Parked,
+    ) -> Outgoing {
         let mut headers = task.headers.clone();
         headers.parks = headers.parks.saturating_add(1);
+        headers.parked = Some(why);
+        headers.not_before = until.or(headers.not_before);
         moved(task, self.tier(tier), headers.encode())
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::deadline;
 use crate::clock::Timestamp;
 use crate::record::subscription::State;
-use crate::record::{Reason, Subscription, TaskHeaders};
+use crate::record::{Parked, Reason, Subscription, TaskHeaders};
 use crate::retry::{Hop, Ladder, Tier};
 use crate::subscription_table::{Compiled, Entry};
 
@@ -33,28 +33,6 @@ pub enum Decision<'ladder> {
     Cancel,
     /// The table is older than the task: ask again when it has caught up.
     AwaitTable,
-}
-
-/// Why a task is put off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parked {
-    /// Its subscription is paused.
-    Paused,
-    /// Its subscription's newest record is invalid.
-    Invalid,
-    /// Its endpoint is slow, and the partition's window is full.
-    Crowded,
-}
-
-impl Parked {
-    /// The name in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Paused => "paused",
-            Self::Invalid => "invalid",
-            Self::Crowded => "crowded",
-        }
-    }
 }
 
 /// How far the subscriptions table is.

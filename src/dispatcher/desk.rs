@@ -9,8 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::conclusion::{Ledger, Sent};
-use super::decision::{Decision, Parked, TableState, decide};
-use super::endpoints::Endpoints;
+use super::deadline;
+use super::decision::{Decision, TableState, decide};
+use super::endpoints::breaker::Change;
+use super::endpoints::endpoint::Terms;
+use super::endpoints::{self, Arrival, Endpoints, PutOff};
+use super::heard::Heard;
 use super::held_task::HeldTask;
 use super::outbox::Outbox;
 use super::resting::Resting;
@@ -18,8 +22,8 @@ use super::table_gate::TableGate;
 use crate::clock::Timestamp;
 use crate::kafka::record::{Incoming, Outgoing};
 use crate::metrics::DispatcherMetrics;
-use crate::record::{AttemptOutcome, Reason, SubscriptionKey};
-use crate::retry::Ladder;
+use crate::record::{AttemptOutcome, Parked, Reason, SubscriptionKey};
+use crate::retry::{Hop, Ladder};
 use crate::subscription_table::{Compiled, SubscriptionTable};
 
 /// How long a task waits for its saturated endpoint before it makes room in a full window.
@@ -52,16 +56,34 @@ pub struct TableView<'a> {
     pub position: i64,
 }
 
+/// A lane as it is now.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneView {
+    /// Its index.
+    pub index: usize,
+    /// How long records lie on it; none on tier 0.
+    pub delay: Option<Duration>,
+    /// How many more unfinished tasks it may have.
+    pub room: usize,
+    /// How many more bytes of tasks the process may hold.
+    pub free_memory: usize,
+}
+
 impl Desk {
     /// An empty desk.
-    pub fn new(ladder: Ladder, ledger: Ledger, metrics: DispatcherMetrics) -> Self {
+    pub fn new(
+        ladder: Ladder,
+        ledger: Ledger,
+        endpoints: endpoints::Settings,
+        metrics: DispatcherMetrics,
+    ) -> Self {
         Self {
+            endpoints: Endpoints::new(endpoints, ladder.clone()),
             ladder,
             ledger,
             metrics,
             gate: TableGate::default(),
             resting: Resting::default(),
-            endpoints: Endpoints::default(),
             outbox: Outbox::default(),
             finished: Vec::new(),
             held: 0,
@@ -94,9 +116,20 @@ impl Desk {
         mem::take(&mut self.finished)
     }
 
-    /// When the next resting task is due.
+    /// When the next resting task is due, or an endpoint may send that waits for its time.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.resting.next_due()
+        let resting = self.resting.next_due().into_iter();
+        resting.chain(self.endpoints.next_time()).min()
+    }
+
+    /// How many tasks wait for their endpoints, and how many endpoints have an open breaker.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.endpoints.waiting(), self.endpoints.open_breakers())
+    }
+
+    /// Forgets endpoints of which nothing is known that matters. To be called now and then.
+    pub fn forget(&mut self, now: Timestamp) {
+        self.endpoints.forget(now);
     }
 
     /// How many tasks rest.
@@ -106,27 +139,27 @@ impl Desk {
 
     // ---- in ----
 
-    /// Takes a record of a task topic that was read from `lane`, which keeps records for `delay`.
-    pub fn take(
-        &mut self,
-        record: &Incoming,
-        lane: usize,
-        delay: Option<Duration>,
-        view: TableView<'_>,
-        now: Timestamp,
-    ) {
-        match HeldTask::read(record, lane) {
+    /// Takes a record of a task topic that was read from a lane.
+    pub fn take(&mut self, record: &Incoming, lane: LaneView, view: TableView<'_>, now: Timestamp) {
+        match HeldTask::read(record, lane.index) {
             Ok(mut task) => {
                 self.held += task.size();
-                task.due = delay.and(task.headers.not_before);
-                self.decide(task, view, now, false);
+                task.due = lane.delay.and(task.headers.not_before);
+                let appended = record.timestamp.unwrap_or(now);
+                let due = appended.after(lane.delay.unwrap_or_default());
+                let arrival = Arrival {
+                    lane: lane.index,
+                    room: lane.room.min(lane.free_memory / task.size()),
+                    age: now.since(task.due.map_or(due, |by_task| due.max(by_task))),
+                };
+                self.decide_on(task, Some(arrival), view, now, false);
             }
             Err(error) => {
                 tracing::error!(at = %record.at, %error, "not a delivery task, it goes to the dead-letter topic");
                 self.metrics.dead_lettered(Reason::Undeliverable);
                 self.outbox
                     .write(self.ledger.not_a_task(record, &error.to_string(), now));
-                self.finished.push((lane, record.at.offset));
+                self.finished.push((lane.index, record.at.offset));
             }
         }
     }
@@ -146,9 +179,14 @@ impl Desk {
 
     /// Decides what becomes of a task. `caught_up`: the table has reached the end that its topic had
     /// after the task arrived.
-    pub fn decide(
+    pub fn decide(&mut self, task: HeldTask, view: TableView<'_>, now: Timestamp, caught_up: bool) {
+        self.decide_on(task, None, view, now, caught_up);
+    }
+
+    fn decide_on(
         &mut self,
         mut task: HeldTask,
+        arrival: Option<Arrival>,
         view: TableView<'_>,
         now: Timestamp,
         caught_up: bool,
@@ -157,8 +195,10 @@ impl Desk {
         match decision(&task, &self.ladder, max_age, view, now, caught_up) {
             Decision::Send { compiled, .. } => {
                 task.ready_since = now;
-                let limit = compiled.subscription.max_concurrency() as usize;
-                self.endpoints.push(&task.subscription.clone(), limit, task);
+                let terms = Terms::of(&compiled.subscription);
+                let key = task.subscription.clone();
+                self.endpoints.admit(&key, terms, arrival, task, now);
+                self.put_off(view, now);
             }
             Decision::Rest(until) => self.resting.add(until, task),
             Decision::AwaitTable => self.gate.hold(task),
@@ -167,7 +207,7 @@ impl Desk {
                 self.finish(&task, [moved]);
             }
             Decision::Park(tier, why) => {
-                let moved = self.ledger.park(&task, tier);
+                let moved = self.ledger.park(&task, tier, None, why);
                 self.metrics.put_off(why);
                 self.finish(&task, [moved]);
             }
@@ -184,8 +224,9 @@ impl Desk {
         }
     }
 
-    /// Decides on the tasks whose rest is over.
-    pub fn wake_rested(&mut self, view: TableView<'_>, now: Timestamp) {
+    /// Decides on the tasks whose rest is over, and gives endpoints their turn whose time has come.
+    pub fn wake(&mut self, view: TableView<'_>, now: Timestamp) {
+        self.endpoints.wake(now);
         while let Some(task) = self.resting.take_due(now) {
             self.decide(task, view, now, false);
         }
@@ -217,16 +258,44 @@ impl Desk {
         }
     }
 
-    /// Makes room where `is_full(lane)`: tasks that wait for saturated endpoints move to a tier, as
-    /// others behind them must not wait.
-    pub fn make_room(&mut self, is_full: impl Fn(usize) -> bool, now: Timestamp) {
-        let crowded = self
-            .endpoints
-            .take_stuck(|task| is_full(task.lane) && now.since(task.ready_since) >= CROWDED_AFTER);
-        for task in crowded {
-            let tier = self.ladder.park_delay(task.headers.parks);
-            let moved = self.ledger.park(&task, tier);
-            self.metrics.put_off(Parked::Crowded);
+    /// Makes room where `is_full(lane)`: tasks that wait for endpoints which cannot send move to a tier,
+    /// as others behind them must not wait.
+    pub fn make_room(
+        &mut self,
+        is_full: impl Fn(usize) -> bool,
+        view: TableView<'_>,
+        now: Timestamp,
+    ) {
+        let is_stuck =
+            |task: &HeldTask| is_full(task.lane) && now.since(task.ready_since) >= CROWDED_AFTER;
+        self.endpoints.put_off_stuck(is_stuck, now);
+        self.put_off(view, now);
+    }
+
+    /// Sends away who must wait elsewhere, but for no longer than a task may live.
+    fn put_off(&mut self, view: TableView<'_>, now: Timestamp) {
+        for PutOff { task, until, why } in self.endpoints.take_put_off() {
+            let entry = view.table.get(&task.subscription);
+            let compiled = entry.and_then(|entry| entry.content.as_ref().ok());
+            let subscription = compiled.map(|compiled| &compiled.subscription);
+            let last = deadline::of(&task.headers, subscription, self.ledger.default_max_age);
+            let longest = match why {
+                // How fast an endpoint will be is a guess.
+                Parked::Crowded => self.ladder.longest_guess(task.headers.parks),
+                Parked::BreakerOpen
+                | Parked::Throttled
+                | Parked::RateLimited
+                | Parked::Paused
+                | Parked::Invalid => Duration::MAX,
+            };
+            let until = until.min(last).min(now.after(longest));
+            let tier = match self.ladder.next_hop(until.since(now)) {
+                Hop::Tier(tier) => tier,
+                // It must not stay in memory, whose room is what this is about.
+                Hop::Now | Hop::WaitInMemory(_) => self.ladder.smallest(),
+            };
+            let moved = self.ledger.park(&task, tier, Some(until), why);
+            self.metrics.put_off(why);
             self.finish(&task, [moved]);
         }
     }
@@ -242,7 +311,7 @@ impl Desk {
     ) -> Option<(HeldTask, Arc<Compiled>, i64)> {
         let max_age = self.ledger.default_max_age;
         while view.position >= 0
-            && let Some(task) = self.endpoints.start_next()
+            && let Some(task) = self.endpoints.start_next(now)
         {
             match decision(&task, &self.ladder, max_age, view, now, true) {
                 Decision::Send { compiled, revision } => {
@@ -255,7 +324,8 @@ impl Desk {
                 | Decision::DeadLetter(..)
                 | Decision::Cancel
                 | Decision::AwaitTable => {
-                    self.endpoints.ended(&task.subscription);
+                    self.endpoints.ended(&task.subscription, now);
+                    self.endpoints.unheard(&task.subscription, now);
                     self.decide(task, view, now, true);
                 }
             }
@@ -263,13 +333,19 @@ impl Desk {
         None
     }
 
-    /// A request to this endpoint is off the wire.
-    pub fn landed(&mut self, endpoint: &SubscriptionKey) {
-        self.endpoints.ended(endpoint);
+    /// A request to this endpoint is off the wire. What has come of it follows: [`Self::conclude`] or
+    /// [`Self::unheard`].
+    pub fn landed(&mut self, endpoint: &SubscriptionKey, now: Timestamp) {
+        self.endpoints.ended(endpoint, now);
+    }
+
+    /// Nothing is known of how a request to this endpoint ended.
+    pub fn unheard(&mut self, endpoint: &SubscriptionKey, now: Timestamp) {
+        self.endpoints.unheard(endpoint, now);
     }
 
     /// Concludes a request. `jitter` is a random number from 0 up to 1.
-    pub fn conclude(&mut self, sent: Sent<'_>, now: Timestamp, jitter: f64) {
+    pub fn conclude(&mut self, sent: Sent<'_>, view: TableView<'_>, now: Timestamp, jitter: f64) {
         let conclusion = self.ledger.conclude(sent, &self.ladder, now, jitter);
         self.metrics
             .attempt_ended(conclusion.outcome, sent.exchange);
@@ -287,6 +363,25 @@ impl Desk {
             "request ended"
         );
         self.finish(sent.task, conclusion.records);
+        self.hear(sent, conclusion.heard, now);
+        self.put_off(view, now);
+    }
+
+    /// What a request has told about its endpoint.
+    fn hear(&mut self, sent: Sent<'_>, heard: Heard, now: Timestamp) {
+        let (key, took) = (&sent.task.subscription, sent.exchange.duration);
+        match self.endpoints.heard(key, heard, took, now) {
+            Change::None => {}
+            Change::Opened => {
+                tracing::warn!(subscription = %key, "an endpoint's circuit breaker opens: its tasks wait")
+            }
+            Change::StaysOpen => {
+                tracing::debug!(subscription = %key, "a probe failed, the circuit breaker stays open")
+            }
+            Change::Closed => {
+                tracing::info!(subscription = %key, "an endpoint is back, its circuit breaker closes")
+            }
+        }
     }
 
     /// The task's offset is terminal, and these records follow from it.

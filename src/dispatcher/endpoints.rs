@@ -1,85 +1,234 @@
-//! Whose turn it is: tasks that may go wait here for a place at their endpoint.
+//! Which task may go next, and which must wait elsewhere, so that no endpoint can hurt another.
 //!
-//! Endpoints take turns, one request each, so that a long queue for one does not keep the others
-//! waiting. Within an endpoint tasks go in the order they came.
+//! Endpoints take turns, one request each, within the limits of their subscriptions, of their hosts
+//! and of the process. A task that would wait here for long, or whose endpoint has its share of the
+//! window already, is put off: it goes back to Kafka with a place in the endpoint's line as its due
+//! time. That spends no attempt.
 
-use std::collections::{HashMap, VecDeque};
+pub mod breaker;
+pub mod endpoint;
+pub mod line;
+pub mod rate;
+mod turns;
 
-use crate::record::SubscriptionKey;
+use std::collections::HashMap;
+use std::time::Duration;
 
-/// Tasks `T` waiting for their endpoints.
+use super::heard::{Heard, Weight};
+use crate::clock::Timestamp;
+use crate::record::{Parked, SubscriptionKey};
+use crate::retry::Ladder;
+use breaker::{Admits, Change};
+use endpoint::{Endpoint, Terms};
+use turns::{Place, Turns};
+
+/// What bounds all endpoints.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// When breakers open, and how they probe.
+    pub breaker: breaker::Settings,
+    /// The most requests at once, of all endpoints.
+    pub max_in_flight: usize,
+    /// The most requests at once to one host.
+    pub max_per_host: usize,
+}
+
+/// The longest that a task is to wait in memory for its endpoint.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest, once its endpoint has its share of the window.
+const SHORT_PATIENCE: Duration = Duration::from_secs(1);
+/// So old a task on a partition that several endpoints share means that some of them wait for others.
+const LAGGING: Duration = Duration::from_secs(2);
+/// How long ago another endpoint's task may have come through a lane that counts as shared.
+const SHARED: Duration = Duration::from_secs(60);
+/// How many tasks wait for a probe that is out: what an endpoint that is back gets at once.
+const BEHIND_A_PROBE: usize = 16;
+
+/// A task that must wait elsewhere.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PutOff<T> {
+    /// The task.
+    pub task: T,
+    /// Until when.
+    pub until: Timestamp,
+    /// Why.
+    pub why: Parked,
+}
+
+/// What the partition that a task came through is like.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// The lane's index.
+    pub lane: usize,
+    /// How many more unfinished tasks it may have.
+    pub room: usize,
+    /// How long the task has been on it since it was due.
+    pub age: Duration,
+}
+
+/// All endpoints that anything is known of. `T` is a task.
 #[derive(Debug)]
 pub struct Endpoints<T> {
+    settings: Settings,
+    /// Outages are waited out on its tiers.
+    ladder: Ladder,
     by_key: HashMap<SubscriptionKey, Endpoint<T>>,
-    /// Endpoints with something to send and room to send it, each once.
-    turns: VecDeque<SubscriptionKey>,
+    turns: Turns,
+    /// Whose task came through each lane last, and when another's did.
+    lanes: HashMap<usize, (SubscriptionKey, Option<Timestamp>)>,
     waiting: usize,
-}
-
-#[derive(Debug)]
-struct Endpoint<T> {
-    waiting: VecDeque<T>,
-    in_flight: usize,
-    limit: usize,
-    has_turn: bool,
-}
-
-impl<T> Endpoint<T> {
-    fn may_send(&self) -> bool {
-        !self.waiting.is_empty() && self.in_flight < self.limit
-    }
-}
-
-impl<T> Default for Endpoints<T> {
-    fn default() -> Self {
-        Self {
-            by_key: HashMap::new(),
-            turns: VecDeque::new(),
-            waiting: 0,
-        }
-    }
+    put_off: Vec<PutOff<T>>,
+    open_breakers: usize,
 }
 
 impl<T> Endpoints<T> {
-    /// Adds a task. `limit` is how many requests its endpoint may have open, as of now.
-    pub fn push(&mut self, key: &SubscriptionKey, limit: usize, task: T) {
-        let endpoint = self.entry(key);
-        endpoint.limit = limit;
-        endpoint.waiting.push_back(task);
-        self.waiting += 1;
-        self.give_turn(key);
+    /// None yet.
+    pub fn new(settings: Settings, ladder: Ladder) -> Self {
+        Self {
+            turns: Turns::new(settings.max_in_flight, settings.max_per_host),
+            settings,
+            ladder,
+            by_key: HashMap::new(),
+            lanes: HashMap::new(),
+            waiting: 0,
+            put_off: Vec::new(),
+            open_breakers: 0,
+        }
     }
 
-    /// The next task that may go; counts as open from now on, until [`Self::ended`].
-    pub fn start_next(&mut self) -> Option<T> {
-        while let Some(key) = self.turns.pop_front() {
+    /// Takes a task that is due, to be sent by `terms` in its turn, or puts it off
+    /// ([`Self::take_put_off`]). `arrival`: it comes from Kafka just now, and may go back there.
+    pub fn admit(
+        &mut self,
+        key: &SubscriptionKey,
+        terms: Terms,
+        arrival: Option<Arrival>,
+        task: T,
+        now: Timestamp,
+    ) {
+        let is_shared = arrival.is_some_and(|arrival| self.is_shared(arrival.lane, key, now));
+        let endpoint = self
+            .by_key
+            .entry(key.clone())
+            .or_insert_with(|| Endpoint::new(terms));
+        endpoint.terms = terms;
+        match endpoint.must_stay_away(endpoint.waiting.len(), arrival, is_shared, now) {
+            Some(why) => {
+                let until = endpoint.return_of(why, &self.ladder, now);
+                self.put_off.push(PutOff { task, until, why });
+            }
+            None => {
+                endpoint.waiting.push_back(task);
+                self.waiting += 1;
+                self.place(key, now);
+            }
+        }
+    }
+
+    /// Gives endpoints their turn that waited for a time.
+    pub fn wake(&mut self, now: Timestamp) {
+        while let Some(key) = self.turns.next_due(now) {
+            self.stands_nowhere(&key);
+            self.place(&key, now);
+        }
+    }
+
+    /// The next task that may go; counts as being out from now on, until [`Self::ended`].
+    pub fn start_next(&mut self, now: Timestamp) -> Option<T> {
+        while let Some(key) = self.turns.next() {
+            self.stands_nowhere(&key);
             let Some(endpoint) = self.by_key.get_mut(&key) else {
                 continue;
             };
-            endpoint.has_turn = false;
-            if !endpoint.may_send() {
+            if !endpoint.may_take_a_turn(now) {
+                self.place(&key, now);
                 continue;
             }
-            let task = endpoint.waiting.pop_front()?;
-            endpoint.in_flight += 1;
+            if let Some(place) = self
+                .turns
+                .held_up(&key, endpoint.terms.host, endpoint.in_flight)
+            {
+                endpoint.place = place;
+                continue;
+            }
+            let Some(task) = endpoint.waiting.pop_front() else {
+                continue;
+            };
+            endpoint.starts(now);
+            self.turns.started(endpoint.terms.host);
             self.waiting -= 1;
-            self.give_turn(&key);
+            self.place(&key, now);
             return Some(task);
         }
         None
     }
 
-    /// A request ended, or was not sent after all.
-    pub fn ended(&mut self, key: &SubscriptionKey) {
+    /// A request is off the wire, or was not made after all. What came of it: [`Self::heard`].
+    pub fn ended(&mut self, key: &SubscriptionKey, now: Timestamp) {
         let Some(endpoint) = self.by_key.get_mut(key) else {
             return;
         };
         endpoint.in_flight = endpoint.in_flight.saturating_sub(1);
-        if endpoint.in_flight == 0 && endpoint.waiting.is_empty() {
-            self.by_key.remove(key);
-        } else {
-            self.give_turn(key);
+        let next_of_host = self.turns.ended(endpoint.terms.host);
+        self.place(key, now);
+        if let Some(next) = next_of_host {
+            self.stands_nowhere(&next);
+            self.place(&next, now);
         }
+    }
+
+    /// What a request has told about its endpoint, and how long it took.
+    pub fn heard(
+        &mut self,
+        key: &SubscriptionKey,
+        heard: Heard,
+        took: Duration,
+        now: Timestamp,
+    ) -> Change {
+        let Some(endpoint) = self.by_key.get_mut(key) else {
+            return Change::None;
+        };
+        if heard.answered().is_some() {
+            endpoint.took(took);
+        }
+        if let Some(wait) = heard.retry_after() {
+            endpoint.asks_for_none_before(now.after(wait));
+        }
+        let change = endpoint
+            .breaker
+            .ended(heard.breaker(), &self.settings.breaker, now);
+        match change {
+            Change::Opened => self.open_breakers += 1,
+            Change::Closed => {
+                self.open_breakers = self.open_breakers.saturating_sub(1);
+                endpoint.line.dissolve();
+                endpoint.scout_is_back();
+            }
+            Change::StaysOpen => endpoint.scout_is_back(),
+            Change::None => {}
+        }
+        self.waiting -= endpoint.send_away(&self.ladder, &mut self.put_off, now);
+        self.place(key, now);
+        change
+    }
+
+    /// A request was not made, or nothing is known of how it ended.
+    pub fn unheard(&mut self, key: &SubscriptionKey, now: Timestamp) {
+        if let Some(endpoint) = self.by_key.get_mut(key) {
+            let settings = &self.settings.breaker;
+            endpoint.breaker.ended(Weight::Nothing, settings, now);
+            self.place(key, now);
+        }
+    }
+
+    /// Tasks that are to wait elsewhere, since the last call.
+    pub fn take_put_off(&mut self) -> Vec<PutOff<T>> {
+        std::mem::take(&mut self.put_off)
+    }
+
+    /// When an endpoint may send that waits for its time.
+    pub fn next_time(&self) -> Option<Timestamp> {
+        self.turns.next_time()
     }
 
     /// How many tasks wait.
@@ -87,104 +236,176 @@ impl<T> Endpoints<T> {
         self.waiting
     }
 
-    /// Takes out the tasks of saturated endpoints for which `stuck` holds: those that cannot go
-    /// whatever else does.
-    pub fn take_stuck(&mut self, mut stuck: impl FnMut(&T) -> bool) -> Vec<T> {
-        let mut taken = Vec::new();
+    /// How many breakers are not closed.
+    pub fn open_breakers(&self) -> usize {
+        self.open_breakers
+    }
+
+    /// Puts off the waiting tasks for which `stuck` holds, of endpoints that cannot send now whatever
+    /// else happens: others behind them must not wait.
+    pub fn put_off_stuck(&mut self, mut stuck: impl FnMut(&T) -> bool, now: Timestamp) {
         for endpoint in self.by_key.values_mut() {
-            if endpoint.in_flight < endpoint.limit {
+            if endpoint.may_take_a_turn(now) && endpoint.place != Place::OnHost {
                 continue;
             }
-            let (out, rest): (Vec<T>, Vec<T>) =
-                endpoint.waiting.drain(..).partition(|task| stuck(task));
+            let (out, rest): (Vec<T>, Vec<T>) = endpoint.waiting.drain(..).partition(&mut stuck);
             endpoint.waiting = rest.into();
-            taken.extend(out);
+            self.waiting -= out.len();
+            for task in out {
+                let why = Parked::Crowded;
+                let until = endpoint.return_of(why, &self.ladder, now);
+                self.put_off.push(PutOff { task, until, why });
+            }
         }
-        self.waiting -= taken.len();
-        taken
     }
 
-    /// Forgets all tasks that wait; open requests stay counted.
+    /// Forgets all tasks that wait. What is out stays counted, and what is known of endpoints stays
+    /// known.
     pub fn clear_waiting(&mut self) {
         self.turns.clear();
+        self.lanes.clear();
+        self.put_off.clear();
         self.waiting = 0;
-        self.by_key.retain(|_, endpoint| {
+        for endpoint in self.by_key.values_mut() {
             endpoint.waiting.clear();
-            endpoint.has_turn = false;
-            endpoint.in_flight > 0
-        });
+            endpoint.place = Place::Nowhere;
+            endpoint.scout_is_back();
+        }
     }
 
-    fn entry(&mut self, key: &SubscriptionKey) -> &mut Endpoint<T> {
-        self.by_key.entry(key.clone()).or_insert_with(|| Endpoint {
-            waiting: VecDeque::new(),
-            in_flight: 0,
-            limit: 0,
-            has_turn: false,
-        })
+    /// Forgets endpoints of which nothing is known that matters. To be called now and then.
+    pub fn forget(&mut self, now: Timestamp) {
+        let breaker = &self.settings.breaker;
+        self.by_key
+            .retain(|_, endpoint| !endpoint.is_forgettable(breaker, now));
+        let kept = self.by_key.values();
+        self.open_breakers = kept.filter(|one| !one.breaker.is_closed()).count();
     }
 
-    fn give_turn(&mut self, key: &SubscriptionKey) {
-        if let Some(endpoint) = self.by_key.get_mut(key)
-            && !endpoint.has_turn
-            && endpoint.may_send()
+    fn stands_nowhere(&mut self, key: &SubscriptionKey) {
+        if let Some(endpoint) = self.by_key.get_mut(key) {
+            endpoint.place = Place::Nowhere;
+        }
+    }
+
+    /// Finds the place of an endpoint about which something has changed.
+    fn place(&mut self, key: &SubscriptionKey, now: Timestamp) {
+        let Some(endpoint) = self.by_key.get_mut(key) else {
+            return;
+        };
+        if !self.turns.leave(endpoint.place) {
+            return; // Its place brings it up by itself.
+        }
+        let ready = endpoint.ready_at(now);
+        endpoint.place = match ready {
+            _ if endpoint.waiting.is_empty() || !endpoint.has_room() => Place::Nowhere,
+            None => Place::Nowhere,
+            Some(then) if then > now => self.turns.wait_until(then, key),
+            Some(_) => self.turns.take_turn(key),
+        };
+    }
+
+    /// Whether a lane has brought tasks of several endpoints lately.
+    fn is_shared(&mut self, lane: usize, key: &SubscriptionKey, now: Timestamp) -> bool {
+        let (last, other) = self
+            .lanes
+            .entry(lane)
+            .or_insert_with(|| (key.clone(), None));
+        if last != key {
+            *last = key.clone();
+            *other = Some(now);
+        }
+        other.is_some_and(|at| now.since(at) < SHARED)
+    }
+}
+
+impl<T> Endpoint<T> {
+    fn may_take_a_turn(&self, now: Timestamp) -> bool {
+        !self.waiting.is_empty()
+            && self.has_room()
+            && self.ready_at(now).is_some_and(|ready| ready <= now)
+    }
+
+    /// Why a task with `ahead` others before it should not wait in memory; none: it may.
+    fn must_stay_away(
+        &self,
+        ahead: usize,
+        arrival: Option<Arrival>,
+        is_shared: bool,
+        now: Timestamp,
+    ) -> Option<Parked> {
+        match self.breaker.admits(now) {
+            Admits::Requests => {}
+            Admits::Probe if ahead == 0 => return None,
+            Admits::Nothing if ahead < BEHIND_A_PROBE => return None,
+            Admits::NothingBefore(_) | Admits::Probe | Admits::Nothing => {
+                return Some(Parked::BreakerOpen);
+            }
+        }
+        let wait = self.expected_wait(ahead, now);
+        let why = || {
+            let asked_for = self.asked_for_none_before().since(now);
+            match self.terms.pace {
+                _ if asked_for > wait / 2 => Parked::Throttled,
+                Some(pace) if pace.step >= self.step() => Parked::RateLimited,
+                Some(_) | None => Parked::Crowded,
+            }
+        };
+        if wait >= PATIENCE {
+            return Some(why());
+        }
+        let arrival = arrival?;
+        // As in `turns.rs`: an endpoint may hold as much of the window as is free.
+        let has_its_share = self.held() >= arrival.room.max(1);
+        let is_slow = wait >= SHORT_PATIENCE;
+        let is_in_the_way = is_shared && arrival.age >= LAGGING && !self.has_room();
+        (has_its_share && (is_slow || is_in_the_way)).then(why)
+    }
+
+    /// After a change for the worse: who waits here and should not any more is put off, in order. How
+    /// many that are.
+    fn send_away(
+        &mut self,
+        ladder: &Ladder,
+        put_off: &mut Vec<PutOff<T>>,
+        now: Timestamp,
+    ) -> usize {
+        let must_go = |endpoint: &Self, ahead| endpoint.must_stay_away(ahead, None, false, now);
+        let mut stay = self.waiting.len();
+        let mut why = None;
+        // The last has most before it: if it may stay, all may.
+        while let Some(ahead) = stay.checked_sub(1)
+            && let Some(cause) = must_go(self, ahead)
         {
-            endpoint.has_turn = true;
-            self.turns.push_back(key.clone());
+            (stay, why) = (ahead, Some(cause));
+        }
+        let Some(why) = why else {
+            return 0;
+        };
+        let away = self.waiting.split_off(stay);
+        let count = away.len();
+        for task in away {
+            let until = self.return_of(why, ladder, now);
+            put_off.push(PutOff { task, until, why });
+        }
+        count
+    }
+
+    fn return_of(&mut self, why: Parked, ladder: &Ladder, now: Timestamp) -> Timestamp {
+        match why {
+            Parked::BreakerOpen => self.after_outage(|wait| ladder.whole_tier(wait), now),
+            Parked::Throttled
+            | Parked::RateLimited
+            | Parked::Crowded
+            | Parked::Paused
+            | Parked::Invalid => {
+                let behind_all = now.after(self.expected_wait(self.waiting.len(), now));
+                let step = self.step();
+                self.line.join(behind_all, step)
+            }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(id: &str) -> SubscriptionKey {
-        SubscriptionKey::try_new("t", id).unwrap()
-    }
-
-    #[test]
-    fn endpoints_take_turns_and_keep_their_limits() {
-        let mut endpoints = Endpoints::default();
-        for number in 0..4 {
-            endpoints.push(&key("a"), 2, format!("a{number}"));
-        }
-        endpoints.push(&key("b"), 1, "b0".to_owned());
-        endpoints.push(&key("b"), 1, "b1".to_owned());
-        let mut started = Vec::new();
-        while let Some(task) = endpoints.start_next() {
-            started.push(task);
-        }
-        assert_eq!(started, ["a0", "b0", "a1"]);
-        assert_eq!(endpoints.waiting(), 3);
-        endpoints.ended(&key("b"));
-        assert_eq!(endpoints.start_next().as_deref(), Some("b1"));
-        assert_eq!(endpoints.start_next(), None);
-    }
-
-    #[test]
-    fn only_tasks_of_saturated_endpoints_are_stuck() {
-        let mut endpoints = Endpoints::default();
-        for number in 0..3 {
-            endpoints.push(&key("slow"), 1, number);
-        }
-        assert_eq!(endpoints.start_next(), Some(0));
-        endpoints.push(&key("free"), 8, 10);
-        assert_eq!(endpoints.take_stuck(|_| true), [1, 2]);
-        assert_eq!(endpoints.waiting(), 1);
-        assert_eq!(endpoints.start_next(), Some(10));
-    }
-
-    #[test]
-    fn what_is_open_stays_counted_when_all_that_waits_is_forgotten() {
-        let mut endpoints = Endpoints::default();
-        endpoints.push(&key("a"), 1, 0);
-        endpoints.push(&key("a"), 1, 1);
-        assert_eq!(endpoints.start_next(), Some(0));
-        endpoints.clear_waiting();
-        endpoints.push(&key("a"), 1, 2);
-        assert_eq!(endpoints.start_next(), None);
-        endpoints.ended(&key("a"));
-        assert_eq!(endpoints.start_next(), Some(2));
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::conclusion::Ledger;
+use super::endpoints;
 use crate::retry::Ladder;
 
 /// Bounds and names.
@@ -17,8 +18,8 @@ pub struct Settings {
     pub delays: HashMap<Arc<str>, Option<Duration>>,
     /// How many partitions the attempts topic has.
     pub attempts_partitions: i32,
-    /// The most requests at once.
-    pub max_in_flight: usize,
+    /// What bounds requests, of all endpoints and of each.
+    pub endpoints: endpoints::Settings,
     /// The most bytes of tasks and of records to be written in memory.
     pub memory: usize,
     /// The most unfinished offsets of one partition.

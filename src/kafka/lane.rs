@@ -99,6 +99,12 @@ impl Lane {
         self.tracker.outstanding()
     }
 
+    /// How many more unfinished offsets it may have.
+    pub fn room(&self) -> usize {
+        let outstanding = self.tracker.outstanding();
+        self.most_outstanding.saturating_sub(outstanding)
+    }
+
     /// Whether the bound of unfinished offsets is reached.
     pub fn is_full(&self) -> bool {
         !self.tracker.has_room() || self.tracker.outstanding() >= self.most_outstanding

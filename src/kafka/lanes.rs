@@ -99,6 +99,11 @@ impl Lanes {
         self.lanes.get(lane).and_then(Lane::delay)
     }
 
+    /// How many more unfinished offsets a lane may have.
+    pub fn room(&self, lane: usize) -> usize {
+        self.lanes.get(lane).map_or(0, Lane::room)
+    }
+
     /// For each lane whether its bound of unfinished offsets is reached.
     pub fn full(&self) -> impl Iterator<Item = bool> {
         self.lanes.iter().map(Lane::is_full)

@@ -5,10 +5,9 @@ use std::time::Duration;
 use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 
 use super::{EXCHANGE, add, counters, gauge, histogram, histograms, status_class};
-use crate::dispatcher::decision::Parked;
 use crate::duration_text;
 use crate::http::Exchange;
-use crate::record::{AttemptOutcome, Reason};
+use crate::record::{AttemptOutcome, Parked, Reason};
 
 /// Seconds from ten milliseconds to four days: retries go on for days.
 const DELIVERY: &[f64] = &[
@@ -37,6 +36,8 @@ pub struct DispatcherMetrics {
     parked: IntCounterVec,
     resting: IntGauge,
     held_bytes: IntGauge,
+    waiting: IntGauge,
+    open_breakers: IntGauge,
 }
 
 impl DispatcherMetrics {
@@ -101,6 +102,14 @@ impl DispatcherMetrics {
             )?,
             resting: int_gauge("hooktide_resting_tasks", "Tasks that rest in memory")?,
             held_bytes: int_gauge("hooktide_held_bytes", "Bytes of tasks in memory")?,
+            waiting: int_gauge(
+                "hooktide_waiting_tasks",
+                "Tasks in memory that wait for their endpoint",
+            )?,
+            open_breakers: int_gauge(
+                "hooktide_open_breakers",
+                "Endpoints whose circuit breaker is not closed",
+            )?,
         })
     }
 
@@ -163,6 +172,12 @@ impl DispatcherMetrics {
         self.in_flight.set(gauge(in_flight));
         self.resting.set(gauge(resting));
         self.held_bytes.set(gauge(bytes));
+    }
+
+    /// How endpoints do: tasks that wait for them, breakers that are not closed.
+    pub fn endpoints(&self, waiting: usize, open_breakers: usize) {
+        self.waiting.set(gauge(waiting));
+        self.open_breakers.set(gauge(open_breakers));
     }
 }
 

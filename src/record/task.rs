@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::clock::Timestamp;
 use crate::record::event::{is_event_id, is_event_type};
-use crate::record::{Coordinates, DeliveryId, Headers};
+use crate::record::{Coordinates, DeliveryId, Headers, Parked};
 
 const DELIVERY_ID: &str = "hooktide-delivery-id";
 const EVENT_ID: &str = "hooktide-event-id";
@@ -15,6 +15,7 @@ const EVENT_TYPE: &str = "hooktide-event-type";
 const ATTEMPT: &str = "hooktide-attempt";
 const CHARGED: &str = "hooktide-charged";
 const PARKS: &str = "hooktide-parks";
+const PARKED: &str = "hooktide-parked";
 const FIRST_SEEN: &str = "hooktide-first-seen";
 const NOT_BEFORE: &str = "hooktide-not-before";
 const SOURCE: &str = "hooktide-source";
@@ -23,13 +24,14 @@ const CONTENT_TYPE: &str = "hooktide-content-type";
 const METHOD: &str = "hooktide-method";
 const TARGET: &str = "hooktide-target";
 
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 14] = [
     DELIVERY_ID,
     EVENT_ID,
     EVENT_TYPE,
     ATTEMPT,
     CHARGED,
     PARKS,
+    PARKED,
     FIRST_SEEN,
     NOT_BEFORE,
     SOURCE,
@@ -58,6 +60,8 @@ pub struct TaskHeaders {
     pub charged: u32,
     /// How often the task was put off without a request.
     pub parks: u32,
+    /// Why it was put off the last time; a reason of a newer version is not kept.
+    pub parked: Option<Parked>,
     /// When the event's record was written, as far as that is not ahead of the router's clock. What
     /// `max_age` counts from.
     pub first_seen: Timestamp,
@@ -136,6 +140,7 @@ impl TaskHeaders {
             attempt,
             charged: reader.count(CHARGED)?.unwrap_or(attempt),
             parks: reader.count(PARKS)?.ok_or(missing(PARKS))?,
+            parked: reader.plain_text(PARKED)?.and_then(|text| parsed(&text)),
             first_seen: reader.time(FIRST_SEEN)?.ok_or(missing(FIRST_SEEN))?,
             not_before: reader.time(NOT_BEFORE)?,
             source: reader.required(SOURCE, TaskRule::NotCoordinates, parsed)?,
@@ -162,6 +167,9 @@ impl TaskHeaders {
             push(CHARGED, self.charged.to_string());
         }
         push(PARKS, self.parks.to_string());
+        if let Some(reason) = self.parked {
+            push(PARKED, reason.as_str().to_owned());
+        }
         push(FIRST_SEEN, self.first_seen.as_millis().to_string());
         if let Some(time) = self.not_before {
             push(NOT_BEFORE, time.as_millis().to_string());
@@ -276,6 +284,7 @@ pub(super) mod tests {
             attempt: 3,
             charged: 3,
             parks: 1,
+            parked: Some(Parked::Crowded),
             first_seen: Timestamp::from_millis(1_795_341_600_000),
             not_before: None,
             source: "events/0/7".parse().unwrap(),
@@ -300,6 +309,7 @@ pub(super) mod tests {
             (EVENT_TYPE, Some("order.created")),
             (ATTEMPT, Some("3")),
             (PARKS, Some("1")),
+            (PARKED, Some("crowded")),
             (FIRST_SEEN, Some("1795341600000")),
             (SOURCE, Some("events/0/7")),
             (REVISION, Some("12")),
@@ -413,6 +423,7 @@ pub(super) mod tests {
                 attempt: counts.0,
                 charged: counts.1,
                 parks: counts.2,
+                parked: Parked::ALL.get(counts.2 as usize).copied(),
                 first_seen: Timestamp::from_millis(first_seen),
                 not_before: not_before.map(Timestamp::from_millis),
                 source: Coordinates { topic: "t".into(), partition, offset },

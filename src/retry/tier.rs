@@ -161,6 +161,29 @@ impl Ladder {
             .unwrap_or(self.smallest())
     }
 
+    /// The longest that a task may be put off that was put off `parks` times before, where how long it
+    /// has to wait is a guess: five times longer with each time, in whole tiers. So it is written a few
+    /// times a day at most, and is back within a multiple of the time that its endpoint was slow.
+    pub fn longest_guess(&self, parks: u32) -> Duration {
+        let longer = self
+            .smallest()
+            .delay
+            .saturating_mul(5_u32.saturating_pow(parks));
+        self.whole_tier(longer)
+    }
+
+    /// `wait` cut to the largest tier within it, so that it takes one hop: for waits that need not be
+    /// exact. At least the smallest tier.
+    pub fn whole_tier(&self, wait: Duration) -> Duration {
+        self.whole_tier_within(wait).delay()
+    }
+
+    /// The largest tier within `wait`, or the smallest.
+    pub fn whole_tier_within(&self, wait: Duration) -> &Tier {
+        self.largest_within(wait.saturating_add(SLACK))
+            .unwrap_or(self.smallest())
+    }
+
     fn largest_within(&self, wait: Duration) -> Option<&Tier> {
         self.0.iter().rev().find(|tier| tier.delay <= wait)
     }
@@ -286,6 +309,16 @@ mod tests {
         }
         check(&[1_000, 601_000], u32::MAX, "1s");
         check(&[3_600_000, 7_200_000], 9, "1h");
+    }
+
+    #[test]
+    fn guesses_grow_in_whole_tiers() {
+        let usual = ladder(&[5_000, 30_000, 120_000, 600_000, 3_600_000, 21_600_000]);
+        let seconds = |parks| usual.longest_guess(parks).as_secs();
+        let grown: Vec<_> = (0..8).map(seconds).collect();
+        assert_eq!(grown, [5, 5, 120, 600, 600, 3_600, 21_600, 21_600]);
+        assert_eq!(seconds(u32::MAX), 21_600);
+        assert_eq!(ladder(&[1_000, 3_000]).longest_guess(9), MS(3_000));
     }
 
     /// The bound on hops that [`Ladder::next_hop`] states.

@@ -88,6 +88,7 @@ pub fn fan_out<'a>(
                 attempt: 0,
                 charged: 0,
                 parks: 0,
+                parked: None,
                 first_seen: seen,
                 not_before: None,
                 source: at.clone(),

@@ -52,7 +52,7 @@ fn exit_codes() {
 }
 
 /// Another value for each setting, as the environment gives it and as `config show` has it.
-const CHANGED: [(&str, &str, &str); 41] = [
+const CHANGED: [(&str, &str, &str); 47] = [
     ("application_id", "other", "\"other\""),
     ("instance_id", "pod-0", "\"pod-0\""),
     ("kafka.bootstrap_servers", "broker:9093", "\"broker:9093\""),
@@ -84,6 +84,12 @@ const CHANGED: [(&str, &str, &str); 41] = [
     ("router.batch_records", "100", "100"),
     ("router.batch_bytes", "1MiB", "\"1MiB\""),
     ("dispatcher.max_in_flight", "16", "16"),
+    ("dispatcher.max_in_flight_per_host", "8", "8"),
+    ("breaker.failure_ratio", "0.5", "0.5"),
+    ("breaker.min_requests", "20", "20"),
+    ("breaker.window", "1m", "\"1m\""),
+    ("breaker.first_probe", "2s", "\"2s\""),
+    ("breaker.longest_probe", "1h", "\"1h\""),
     ("dispatcher.memory", "8MiB", "\"8MiB\""),
     ("dispatcher.holes_per_partition", "100", "100"),
     ("http.timeout", "10s", "\"10s\""),

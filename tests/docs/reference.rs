@@ -102,7 +102,7 @@ fn sections() -> BTreeMap<&'static str, BTreeSet<String>> {
         ("Reject reasons", rejects),
         (
             "Park reasons",
-            text_arms("src/dispatcher/decision.rs", "impl Parked", "fn as_str"),
+            text_arms("src/record/parked.rs", "impl Parked", "fn as_str"),
         ),
         ("Paths", literals("src/telemetry/server.rs", "/[a-z]+")),
     ])

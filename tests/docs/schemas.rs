@@ -160,13 +160,14 @@ fn judged(record: &str, damage: &str, damaged: &Value) -> Option<bool> {
     code_accepts(record, damaged)
 }
 
-const TASK_HEADERS: [&str; 13] = [
+const TASK_HEADERS: [&str; 14] = [
     "hooktide-delivery-id",
     "hooktide-event-id",
     "hooktide-event-type",
     "hooktide-attempt",
     "hooktide-charged",
     "hooktide-parks",
+    "hooktide-parked",
     "hooktide-first-seen",
     "hooktide-not-before",
     "hooktide-source",

@@ -18,6 +18,8 @@ mod commits;
 mod delivery;
 /// `hooktide dev`, all in one process.
 mod dev;
+/// No endpoint can hurt another.
+mod isolation;
 /// Processes that come, go, die and return.
 mod members;
 /// Brokers that do not answer.
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         table::tests(),
         rejects::tests(),
         delivery::tests(),
+        isolation::tests(),
         proxy::tests(),
         members::tests(),
         dev::tests(),

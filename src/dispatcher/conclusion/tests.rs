@@ -34,6 +34,7 @@ fn task(attempt: u32, charged: u32, age: Duration) -> HeldTask {
         attempt,
         charged,
         parks: 0,
+        parked: None,
         first_seen: Timestamp::from_millis(NOW.as_millis() - age.as_millis() as i64),
         not_before: None,
         source: "events/0/0".parse().unwrap(),

@@ -16,6 +16,7 @@ fn task(not_before: Option<Timestamp>) -> TaskHeaders {
         attempt: 1,
         charged: 1,
         parks: 0,
+        parked: None,
         first_seen: SEEN,
         not_before,
         source: "events/0/0".parse().unwrap(),

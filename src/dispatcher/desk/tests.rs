@@ -44,6 +44,17 @@ fn desk() -> Desk {
     Desk::new(
         ladder,
         ledger(),
+        endpoints::Settings {
+            breaker: endpoints::breaker::Settings {
+                failure_ratio: 0.8,
+                min_requests: 10,
+                window: Duration::from_secs(30),
+                first_probe: Duration::from_secs(5),
+                longest_probe: Duration::from_secs(300),
+            },
+            max_in_flight: 1_024,
+            max_per_host: 256,
+        },
         DispatcherMetrics::register(&Registry::new()).unwrap(),
     )
 }
@@ -70,6 +81,7 @@ fn record(offset: i64, change: impl FnOnce(&mut TaskHeaders)) -> Incoming {
         attempt: 0,
         charged: 0,
         parks: 0,
+        parked: None,
         first_seen: NOW,
         not_before: None,
         source: "events/0/0".parse().unwrap(),
@@ -86,6 +98,16 @@ fn record(offset: i64, change: impl FnOnce(&mut TaskHeaders)) -> Incoming {
         key: Some(Bytes::from_static(KEY)),
         value: Some(Bytes::from_static(b"{\"type\":\"order.created\"}")),
         headers: headers.encode(),
+    }
+}
+
+/// A lane with all the room that it can have.
+fn lane(index: usize, delay: Option<Duration>) -> LaneView {
+    LaneView {
+        index,
+        delay,
+        room: 700,
+        free_memory: 64 << 20,
     }
 }
 
@@ -115,7 +137,7 @@ fn answered(status: u16) -> Exchange {
 /// Sends the only task that may go and concludes its request.
 fn send(desk: &mut Desk, table: &SubscriptionTable, exchange: &Exchange) {
     let (task, compiled, revision) = desk.next_to_send(view(table), NOW).unwrap();
-    desk.landed(&task.subscription);
+    desk.landed(&task.subscription, NOW);
     let sent = Sent {
         task: &task,
         compiled: &compiled,
@@ -123,7 +145,7 @@ fn send(desk: &mut Desk, table: &SubscriptionTable, exchange: &Exchange) {
         started_at: NOW,
         exchange,
     };
-    desk.conclude(sent, NOW, 0.0);
+    desk.conclude(sent, view(table), NOW, 0.0);
 }
 
 #[test]
@@ -133,7 +155,7 @@ fn an_outcome_is_terminal_and_says_where_the_task_goes() {
         let record = record(7, |headers| {
             (headers.attempt, headers.charged) = (attempt, attempt)
         });
-        desk.take(&record, 3, None, view(&table), NOW);
+        desk.take(&record, lane(3, None), view(&table), NOW);
         assert!(desk.bytes() > 0);
         send(&mut desk, &table, &exchange);
         assert_eq!(
@@ -197,7 +219,7 @@ fn an_outcome_is_terminal_and_says_where_the_task_goes() {
 fn a_retry_counts_and_keeps_everything_else() {
     let (mut desk, table) = (desk(), table(r#","retry":{"schedule":["7s"]}"#));
     let original = record(0, |headers| headers.passthrough.push("x-own", None));
-    desk.take(&original, 0, None, view(&table), NOW);
+    desk.take(&original, lane(0, None), view(&table), NOW);
     send(&mut desk, &table, &answered(500));
     let (_, retry) = written(&mut desk).remove(0);
     assert_eq!((&retry.key, &retry.value), (&original.key, &original.value));
@@ -216,7 +238,7 @@ fn a_retry_counts_and_keeps_everything_else() {
 fn the_subscription_as_it_is_now_decides() {
     fn check(table: &SubscriptionTable, expected: &[&str]) {
         let mut desk = desk();
-        desk.take(&record(0, |_| {}), 0, None, view(table), NOW);
+        desk.take(&record(0, |_| {}), lane(0, None), view(table), NOW);
         assert!(desk.next_to_send(view(table), NOW).is_none());
         assert_eq!(topics(&written(&mut desk)), expected);
         assert_eq!(desk.take_finished(), [(0, 0)]);
@@ -234,7 +256,7 @@ fn the_subscription_as_it_is_now_decides() {
 #[test]
 fn a_change_reaches_a_task_that_waits_for_its_place() {
     let (mut desk, mut table) = (desk(), table(""));
-    desk.take(&record(0, |_| {}), 0, None, view(&table), NOW);
+    desk.take(&record(0, |_| {}), lane(0, None), view(&table), NOW);
     table.apply(Some(KEY), None, 1);
     assert!(desk.next_to_send(view(&table), NOW).is_none());
     assert!(written(&mut desk).is_empty());
@@ -246,8 +268,7 @@ fn a_task_is_never_decided_on_an_older_table() {
     let (mut desk, table) = (desk(), table(""));
     desk.take(
         &record(0, |headers| headers.revision = 5),
-        0,
-        None,
+        lane(0, None),
         view(&table),
         NOW,
     );
@@ -274,8 +295,7 @@ fn a_task_newer_than_its_whole_topic_is_kept_when_its_subscription_is_not_there(
     let (mut desk, empty) = (desk(), SubscriptionTable::new(Rules::default()));
     desk.take(
         &record(0, |headers| headers.revision = 5),
-        0,
-        None,
+        lane(0, None),
         view(&empty),
         NOW,
     );
@@ -293,8 +313,8 @@ fn a_table_that_is_being_read_decides_nothing() {
         table: &empty,
         position: -1,
     };
-    desk.take(&record(0, |_| ()), 0, None, view(&table), NOW);
-    desk.take(&record(1, |_| ()), 0, None, unread, NOW);
+    desk.take(&record(0, |_| ()), lane(0, None), view(&table), NOW);
+    desk.take(&record(1, |_| ()), lane(0, None), unread, NOW);
     assert!(desk.next_to_send(unread, NOW).is_none());
     desk.table_ends_at(1, NOW);
     desk.catch_up(unread, NOW);
@@ -310,7 +330,7 @@ fn waits_hop_or_rest_and_are_never_cut_short() {
         let (mut desk, table) = (desk(), table(""));
         let due = NOW.after(Duration::from_millis(wait_ms));
         let record = record(0, |headers| headers.not_before = Some(due));
-        desk.take(&record, 0, None, view(&table), NOW);
+        desk.take(&record, lane(0, None), view(&table), NOW);
         assert_eq!(
             topics(&written(&mut desk)).first().copied(),
             hops_to,
@@ -318,12 +338,12 @@ fn waits_hop_or_rest_and_are_never_cut_short() {
         );
         if hops_to.is_none() && wait_ms > 0 {
             let just_before = Timestamp::from_millis(due.as_millis() - 1);
-            desk.wake_rested(view(&table), just_before);
+            desk.wake(view(&table), just_before);
             assert!(
                 desk.next_to_send(view(&table), just_before).is_none(),
                 "{wait_ms}"
             );
-            desk.wake_rested(view(&table), due);
+            desk.wake(view(&table), due);
         }
         assert_eq!(
             desk.next_to_send(view(&table), due).is_some(),
@@ -343,7 +363,7 @@ fn what_is_not_a_task_is_kept_as_it_came() {
     let (mut desk, table) = (desk(), table(""));
     let mut odd = record(4, |_| {});
     odd.headers = crate::record::Headers::new();
-    desk.take(&odd, 2, None, view(&table), NOW);
+    desk.take(&odd, lane(2, None), view(&table), NOW);
     let written = written(&mut desk);
     assert_eq!(topics(&written), ["dlq"]);
     assert_eq!(written[0].1.value, odd.value);
@@ -358,16 +378,16 @@ fn what_is_not_a_task_is_kept_as_it_came() {
 fn a_full_window_sheds_what_waits_long_for_a_saturated_endpoint() {
     let (mut desk, table) = (desk(), table(r#","max_concurrency":1"#));
     for offset in 0..3 {
-        desk.take(&record(offset, |_| {}), 0, None, view(&table), NOW);
+        desk.take(&record(offset, |_| {}), lane(0, None), view(&table), NOW);
     }
     let on_the_wire = desk.next_to_send(view(&table), NOW).unwrap();
     assert!(desk.next_to_send(view(&table), NOW).is_none());
-    desk.make_room(|_| true, NOW);
+    desk.make_room(|_| true, view(&table), NOW);
     assert!(written(&mut desk).is_empty(), "not at once");
     let later = NOW.after(CROWDED_AFTER);
-    desk.make_room(|lane| lane == 1, later);
+    desk.make_room(|lane| lane == 1, view(&table), later);
     assert!(written(&mut desk).is_empty(), "not from a window with room");
-    desk.make_room(|lane| lane == 0, later);
+    desk.make_room(|lane| lane == 0, view(&table), later);
     assert_eq!(topics(&written(&mut desk)), ["retry.1s", "retry.1s"]);
     assert_eq!(desk.take_finished(), [(0, 1), (0, 2)]);
     assert_eq!(on_the_wire.0.at, at(0));

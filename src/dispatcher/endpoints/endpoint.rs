@@ -1,0 +1,190 @@
+//! One endpoint: who waits for it, what is out, and what is known of how it does.
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use super::breaker::{self, Admits, Breaker};
+use super::line::Line;
+use super::rate::{Pace, Rate};
+use super::turns::Place;
+use crate::clock::Timestamp;
+use crate::record::Subscription;
+
+/// What an endpoint's subscription allows, as of now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The most requests at once.
+    pub max_concurrency: usize,
+    /// The most requests in a time.
+    pub pace: Option<Pace>,
+    /// Which host it is on (scheme, name and port, hashed): all endpoints of one share a bound.
+    pub host: u64,
+}
+
+impl Terms {
+    /// What a subscription says.
+    pub fn of(subscription: &Subscription) -> Self {
+        let url = subscription.url().expose();
+        // Any will do that is the same for the same host.
+        let mut host = DefaultHasher::new();
+        (url.scheme(), url.host_str(), url.port()).hash(&mut host);
+        Self {
+            max_concurrency: subscription.max_concurrency() as usize,
+            pace: subscription.rate_limit().map(Pace::from),
+            host: host.finish(),
+        }
+    }
+}
+
+/// How much the last answer counts in the mean time that an endpoint takes.
+const SHARE_OF_THE_LAST: u32 = 8;
+/// From one place in the line to the next, while nothing is known.
+const USUAL_STEP: Duration = Duration::from_millis(1);
+
+/// See the module. `T` is a task.
+#[derive(Debug)]
+pub(super) struct Endpoint<T> {
+    pub(super) terms: Terms,
+    pub(super) waiting: VecDeque<T>,
+    pub(super) in_flight: usize,
+    pub(super) breaker: Breaker,
+    pub(super) line: Line,
+    /// Where it stands among all endpoints.
+    pub(super) place: Place,
+    rate: Rate,
+    /// It has asked for no requests before then.
+    not_before: Timestamp,
+    /// How long it takes to answer, on average.
+    takes: Duration,
+    /// When the task comes back that is to be the next probe.
+    scout: Option<Timestamp>,
+}
+
+impl<T> Endpoint<T> {
+    pub(super) fn new(terms: Terms) -> Self {
+        Self {
+            terms,
+            waiting: VecDeque::new(),
+            in_flight: 0,
+            breaker: Breaker::default(),
+            line: Line::default(),
+            place: Place::Nowhere,
+            rate: Rate::default(),
+            not_before: Timestamp::default(),
+            takes: Duration::ZERO,
+            scout: None,
+        }
+    }
+
+    /// Tasks in memory, those on the wire included.
+    pub(super) fn held(&self) -> usize {
+        self.waiting.len() + self.in_flight
+    }
+
+    /// Whether something could go but for times and other endpoints.
+    pub(super) fn has_room(&self) -> bool {
+        let bound = match self.breaker.is_closed() {
+            true => self.terms.max_concurrency,
+            false => 1,
+        };
+        self.in_flight < bound
+    }
+
+    /// The earliest time at which a request may go; none while a probe is out.
+    pub(super) fn ready_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let by_breaker = match self.breaker.admits(now) {
+            Admits::Requests | Admits::Probe => now,
+            Admits::NothingBefore(then) => then,
+            Admits::Nothing => return None,
+        };
+        let by_rate = self.terms.pace.map_or(now, |pace| self.rate.next(pace));
+        Some(by_breaker.max(by_rate).max(self.not_before))
+    }
+
+    /// Since or until when it wants nothing, by its own word.
+    pub(super) fn asked_for_none_before(&self) -> Timestamp {
+        self.not_before
+    }
+
+    pub(super) fn starts(&mut self, now: Timestamp) {
+        self.in_flight += 1;
+        self.breaker.started(now);
+        if let Some(pace) = self.terms.pace {
+            self.rate.take(pace, now);
+        }
+    }
+
+    pub(super) fn asks_for_none_before(&mut self, then: Timestamp) {
+        self.not_before = self.not_before.max(then);
+    }
+
+    pub(super) fn took(&mut self, duration: Duration) {
+        self.takes = match self.takes.is_zero() {
+            true => duration,
+            false => (self.takes * (SHARE_OF_THE_LAST - 1) + duration) / SHARE_OF_THE_LAST,
+        };
+    }
+
+    /// From one request to the next, as far as can be told: what its limits allow and how fast it is.
+    pub(super) fn step(&self) -> Duration {
+        // Held back by others, it has only what it has.
+        let at_once = match self.place {
+            Place::OnHost | Place::Starved(_) => self.in_flight,
+            Place::Nowhere | Place::InTurn | Place::Timed(_) => self.terms.max_concurrency,
+        };
+        let at_once = u32::try_from(at_once).unwrap_or(u32::MAX).max(1);
+        let by_limits = self.terms.pace.map_or(Duration::ZERO, |pace| pace.step);
+        let step = by_limits.max(self.takes / at_once);
+        if step.is_zero() { USUAL_STEP } else { step }
+    }
+
+    /// How long a task waits in memory that has so many before it.
+    pub(super) fn expected_wait(&self, ahead: usize, now: Timestamp) -> Duration {
+        let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
+        let ready = self.ready_at(now).unwrap_or(now);
+        ready
+            .since(now)
+            .saturating_add(self.step().saturating_mul(ahead))
+    }
+
+    /// When a task should come back that cannot stay, because the breaker is open. One comes back for
+    /// the next probe; the others, later the longer the outage has lasted, one after the other.
+    pub(super) fn after_outage(
+        &mut self,
+        round: impl Fn(Duration) -> Duration,
+        now: Timestamp,
+    ) -> Timestamp {
+        /// A scout that is so late does not come any more: its partition is somebody else's.
+        const LATE: Duration = Duration::from_secs(60);
+        /// How much longer than the outage so far they stay away.
+        const TIMES: u32 = 5;
+
+        let probe = self.ready_at(now).unwrap_or(now);
+        if self.scout.is_none_or(|due| due.after(LATE) < now) {
+            self.scout = Some(probe);
+            return probe;
+        }
+        let lasted = self
+            .breaker
+            .failing_since()
+            .map_or(Duration::ZERO, |since| now.since(since));
+        let away = round(lasted.saturating_mul(TIMES).max(probe.since(now)));
+        let step = self.terms.pace.map_or(USUAL_STEP, |pace| pace.step);
+        self.line.join(now.after(away), step)
+    }
+
+    /// The one that was to be the probe is here, or somebody else was.
+    pub(super) fn scout_is_back(&mut self) {
+        self.scout = None;
+    }
+
+    /// Whether nothing would be lost by forgetting it.
+    pub(super) fn is_forgettable(&self, settings: &breaker::Settings, now: Timestamp) -> bool {
+        let by_rate = self.terms.pace.map_or(now, |pace| self.rate.next(pace));
+        self.held() == 0
+            && by_rate.max(self.not_before) <= now
+            && self.line.is_over(now)
+            && self.breaker.is_forgettable(settings, now)
+    }
+}

@@ -1,0 +1,57 @@
+//! Why a task was put off without a request.
+
+use std::str::FromStr;
+
+/// Why a task was put off. It stands in the task's headers and in metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Parked {
+    /// Its subscription is paused.
+    Paused,
+    /// Its subscription's newest record is invalid.
+    Invalid,
+    /// Its endpoint's circuit breaker is open.
+    BreakerOpen,
+    /// Its endpoint asked for no requests for a while.
+    Throttled,
+    /// Its subscription's rate limit.
+    RateLimited,
+    /// Its endpoint is slower than its tasks come, and has its share of the window.
+    Crowded,
+}
+
+/// A word that is no such reason: of a newer version, perhaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownParked;
+
+impl Parked {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Paused,
+        Self::Invalid,
+        Self::BreakerOpen,
+        Self::Throttled,
+        Self::RateLimited,
+        Self::Crowded,
+    ];
+
+    /// As headers and metrics have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Paused => "paused",
+            Self::Invalid => "invalid",
+            Self::BreakerOpen => "breaker_open",
+            Self::Throttled => "throttled",
+            Self::RateLimited => "rate_limited",
+            Self::Crowded => "crowded",
+        }
+    }
+}
+
+impl FromStr for Parked {
+    type Err = UnknownParked;
+
+    fn from_str(text: &str) -> Result<Self, UnknownParked> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|one| one.as_str() == text).ok_or(UnknownParked)
+    }
+}
