@@ -5,8 +5,10 @@ mod bench;
 mod config;
 mod dev;
 mod events;
+mod health;
 mod input;
 mod output;
+mod receiver;
 mod run;
 mod subscriptions;
 mod topics;
@@ -109,6 +111,34 @@ Exit code 1: something failed, or a delivery did not arrive.")]
     /// What a run of `bench` consists of
     #[command(subcommand, hide = true)]
     BenchPart(bench::Part),
+    /// Ask a running process how it is, as `/health` and `/ready` say
+    #[command(after_help = "\
+Examples:
+  hooktide health
+  hooktide health --ready --address dispatcher-0:9464
+
+Without --address the process that listens on `telemetry.listen` of this machine is asked: the one
+that is run with the same settings.
+Exit code 1: it says no, or does not answer.")]
+    Health(health::Arguments),
+    /// Receive webhooks: an endpoint to try things out with
+    ///
+    /// Answers POSTs by their path and prints a line for each: what came, and what was answered. With
+    /// --secret also whether the signature holds.
+    #[command(after_help = "\
+Examples:
+  hooktide receiver
+  hooktide receiver --listen 127.0.0.1:9000 --secret whsec_...
+
+Paths, on the address that is printed:
+  /good      answers 204 at once; so does /yours
+  /flaky     answers 503 about every second time
+  /slow      answers 204 after 2 s
+  /limited   answers 429 to what is more than --limit requests a second
+
+A subscription to it needs its address in `http.allow_networks`. Ctrl-C ends it.
+Exit code 1: it cannot listen there.")]
+    Receiver(receiver::Arguments),
     /// Hooktide's own topics
     #[command(subcommand)]
     Topics(TopicsCommand),
@@ -217,11 +247,14 @@ impl Cli {
             // Have settings of their own.
             Command::Dev(arguments) => arguments.run(file),
             Command::Bench(arguments) => arguments.run(file, output),
+            // Reads none.
+            Command::Receiver(arguments) => arguments.run(output),
             Command::BenchPart(part) => part.run(&config()?),
             Command::Run {
                 roles,
                 until_stdin_ends,
             } => run::run(&config()?, &chosen(&roles), until_stdin_ends),
+            Command::Health(arguments) => arguments.run(&config()?, output),
             Command::Topics(TopicsCommand::Create) => topics::create(&config()?, output),
             Command::Topics(TopicsCommand::Check) => topics::check(&config()?, output),
             Command::Config(ConfigCommand::Show) => config::show(&config()?, output),

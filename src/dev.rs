@@ -13,19 +13,20 @@
 //! their own that are killed, and the receiver's own view is held against the topics'.
 
 pub mod chaos;
+mod dead_end;
 pub mod demo;
 mod error;
 pub mod head;
 pub mod ledger;
 pub mod line;
 mod performance;
-pub mod receiver;
 pub mod roles;
 pub mod show;
 pub mod sighting;
 pub mod stage;
 pub mod totals;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,14 +42,15 @@ use crate::clock::Timestamp;
 use crate::kafka::client_config;
 use crate::kafka::errand::RecordWriter;
 use crate::kafka::topic_follower::TopicFollower;
+use crate::receiver::{Receiver, Settings};
 use crate::role::Role;
 use crate::shutdown;
 use crate::topic::Topic;
 use chaos::Chaos;
+use dead_end::DeadEnd;
 use demo::SUBSCRIBERS;
 use ledger::Ledger;
 use performance::Performance;
-use receiver::Receiver;
 use roles::Roles;
 use show::{Detail, Show};
 use sighting::Watched;
@@ -95,7 +97,14 @@ fn perform(
 ) -> Result<(), DevError> {
     let started = Timestamp::now();
     let limit = if play.chaos { LIMIT_IN_CHAOS } else { LIMIT };
-    let receiver = runtime.block_on(Receiver::start(play.seed, limit, play.chaos))?;
+    let settings = Settings {
+        listen: (Ipv4Addr::LOCALHOST, 0).into(),
+        seed: play.seed,
+        limit,
+        secrets: Vec::new(),
+    };
+    let receiver = runtime.block_on(Receiver::start(settings, play.chaos))?;
+    let dead_end = runtime.block_on(async { DeadEnd::take() })?;
     let program = program();
     screen.write(&head::head(stage, &program, receiver.address(), play.chaos));
     let (own_roles, detail): (&'static [Role], _) = if play.chaos {
@@ -109,7 +118,7 @@ fn perform(
         true => Some(Chaos::start(stage)?),
         false => None,
     };
-    put_subscriptions(stage, &receiver)?;
+    put_subscriptions(stage, receiver.address(), dead_end.address())?;
     let watched = Watched::of(&stage.installation.config, &stage.installation.events);
     let reader = client_config::table_reader(&stage.installation.config);
     let mut performance = Performance {
@@ -142,11 +151,15 @@ fn program() -> PathBuf {
     }
 }
 
-fn put_subscriptions(stage: &Stage, receiver: &Receiver) -> Result<(), DevError> {
+fn put_subscriptions(
+    stage: &Stage,
+    receiver: SocketAddr,
+    dead: SocketAddr,
+) -> Result<(), DevError> {
     let topic = stage.installation.config.topics.name(Topic::Subscriptions);
     let writer = RecordWriter::connect_to_table(&stage.installation.config, &topic)?;
     for subscriber in SUBSCRIBERS {
-        let record = subscriber.record(receiver.address(), receiver.dead(), rand::random());
+        let record = subscriber.record(receiver, dead, rand::random());
         let value = record.to_string();
         writer.write_one(subscriber.key().as_bytes(), Some(value.as_bytes()))?;
     }

@@ -26,6 +26,7 @@ pub mod installation;
 pub mod kafka;
 pub mod metrics;
 pub mod offset_tracker;
+pub mod receiver;
 pub mod record;
 pub mod retry;
 pub mod role;

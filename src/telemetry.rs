@@ -2,8 +2,9 @@
 
 mod health;
 mod log;
+pub mod question;
 mod server;
 
-pub use health::{Component, Health, State};
+pub use health::{Component, Health, Report, State};
 pub use log::{LogError, start_log};
 pub use server::{ServerError, TelemetryServer};

@@ -6,6 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::receiver::Manner;
+
 /// An endpoint of the demo, named after how it behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Endpoint {
@@ -89,11 +91,11 @@ impl Endpoint {
     /// Its path, its subscription's id, and how it is shown.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Good => "good",
-            Self::Flaky => "flaky",
-            Self::Slow => "slow",
+            Self::Good => Manner::Good.name(),
+            Self::Flaky => Manner::Flaky.name(),
+            Self::Slow => Manner::Slow.name(),
             Self::Dead => "dead",
-            Self::Limited => "limited",
+            Self::Limited => Manner::Limited.name(),
         }
     }
 }

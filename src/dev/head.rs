@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::demo::SUBSCRIBERS;
-use super::receiver::YOURS;
 use super::stage::Stage;
+use crate::receiver::YOURS;
 
 /// The text, without a line's end. `program` is how this program is called.
 pub fn head(stage: &Stage, program: &Path, receiver: SocketAddr, chaos: bool) -> String {

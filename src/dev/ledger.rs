@@ -9,9 +9,9 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
-use super::receiver::Seen;
 use super::sighting::Sighting;
 use crate::clock::Timestamp;
+use crate::receiver::Seen;
 use crate::record::RecordedAttempt;
 
 /// How long an ended delivery is kept: what its kills may have doubled has come by then.
@@ -139,19 +139,22 @@ impl Ledger {
     /// Takes what the receiver saw.
     pub fn seen(&mut self, seen: &Seen) {
         match seen {
-            Seen::Arrived { number, id, at } => self.delivery(id, *at).requests.push(Request {
-                number: *number,
-                arrived: *at,
-                answered: None,
-            }),
+            Seen::Arrived(arrival) => {
+                let requests = &mut self.delivery(&arrival.id, arrival.at).requests;
+                requests.push(Request {
+                    number: arrival.number,
+                    arrived: arrival.at,
+                    answered: None,
+                });
+            }
             Seen::Answered {
-                number,
-                id,
+                arrival,
                 at,
                 status,
             } => {
-                let requests = &mut self.delivery(id, *at).requests;
-                if let Some(request) = requests.iter_mut().find(|one| one.number == *number) {
+                let requests = &mut self.delivery(&arrival.id, *at).requests;
+                let mut requests = requests.iter_mut();
+                if let Some(request) = requests.find(|one| one.number == arrival.number) {
                     request.answered = Some((*at, *status));
                 }
             }

@@ -10,7 +10,6 @@ use super::chaos::{self, Chaos, Happening};
 use super::demo::{self, SUBSCRIBERS};
 use super::ledger::Ledger;
 use super::line::{Mood, Screen};
-use super::receiver::Receiver;
 use super::roles::Roles;
 use super::show::Show;
 use super::sighting::Watched;
@@ -18,6 +17,7 @@ use super::stage::Stage;
 use crate::clock::Timestamp;
 use crate::kafka::errand::RecordWriter;
 use crate::kafka::topic_follower::TopicFollower;
+use crate::receiver::Receiver;
 use crate::role::Role;
 
 /// How long a look at the topics waits for a record.

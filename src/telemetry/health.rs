@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A loop that has not moved for so long is taken to be stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
 /// How far a component is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum State {
@@ -27,6 +27,16 @@ pub enum State {
 
 impl State {
     const ALL: [Self; 4] = [Self::Starting, Self::Ready, Self::Holding, Self::Draining];
+
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Holding => "holding",
+            Self::Draining => "draining",
+        }
+    }
 }
 
 /// All components of the process. Clones are handles to the same.
@@ -50,11 +60,12 @@ struct Pulse {
 }
 
 /// What a component is seen to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Report {
-    pub(super) state: State,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// How far it is.
+    pub state: State,
     /// Milliseconds since its last beat.
-    pub(super) last_beat_ms: u64,
+    pub last_beat_ms: u64,
 }
 
 impl Health {

@@ -1,6 +1,9 @@
 //! What the books say of what was seen.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::receiver::{Arrival, Signature};
 
 const START: Timestamp = Timestamp::from_millis(1_795_341_600_000);
 
@@ -54,16 +57,19 @@ fn attempt(started: u64, outcome: &str) -> Sighting {
 
 /// A request that arrives and, if `status` is given, is answered 5 ms later.
 fn request(ledger: &mut Ledger, number: u64, arrived: u64, status: Option<u16>) {
-    let id = "msg_1".to_owned();
-    ledger.seen(&Seen::Arrived {
+    let arrival = Arc::new(Arrival {
         number,
-        id: id.clone(),
+        id: "msg_1".to_owned(),
         at: at(arrived),
+        method: "POST".to_owned(),
+        path: "/good".to_owned(),
+        bytes: 2,
+        signature: Signature::Unchecked,
     });
+    ledger.seen(&Seen::Arrived(Arc::clone(&arrival)));
     if let Some(status) = status {
         ledger.seen(&Seen::Answered {
-            number,
-            id,
+            arrival,
             at: at(arrived + 5),
             status,
         });

@@ -1,0 +1,101 @@
+//! Whether a request is signed as it should be, judged by the reference implementation of Standard
+//! Webhooks and not by the code that signs.
+
+use std::fmt;
+
+use axum::http::HeaderMap;
+use standardwebhooks::{Webhook, WebhookError};
+
+use crate::secret::Secret;
+
+/// What is known of a request's signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signature {
+    /// There is no secret to check it with.
+    Unchecked,
+    /// It was made with one of the secrets, lately.
+    Holds,
+    /// It does not hold, or is not there: why.
+    Fails(String),
+}
+
+impl Signature {
+    /// Checks a request; one of the secrets is enough.
+    pub(super) fn check(secrets: &[Secret], headers: &HeaderMap, body: &[u8]) -> Self {
+        let mut found = Self::Unchecked;
+        for secret in secrets {
+            let verified = Webhook::from_bytes(secret.expose().to_vec())
+                .and_then(|webhook| webhook.verify(body, headers));
+            match verified {
+                Ok(()) => return Self::Holds,
+                Err(error) => found = Self::Fails(reason(&error)),
+            }
+        }
+        found
+    }
+}
+
+/// In the words of whoever has to set it right.
+fn reason(error: &WebhookError) -> String {
+    match error {
+        WebhookError::InvalidSignature => "made with another secret, or of another body".to_owned(),
+        WebhookError::MissingHeader(name) => format!("no webhook-{name}"),
+        WebhookError::InvalidHeader(name) => format!("webhook-{name} cannot be read"),
+        WebhookError::InvalidTimestamp => "webhook-timestamp is no number".to_owned(),
+        WebhookError::TimestampTooOldError => "older than 5 minutes".to_owned(),
+        WebhookError::FutureTimestampError => "more than 5 minutes ahead".to_owned(),
+        WebhookError::InvalidPayload => "the body is not UTF-8".to_owned(),
+        WebhookError::InvalidSecret(_) => "the secret cannot be read".to_owned(),
+    }
+}
+
+impl fmt::Display for Signature {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unchecked => formatter.write_str("signature unchecked"),
+            Self::Holds => formatter.write_str("signature holds"),
+            Self::Fails(reason) => write!(formatter, "SIGNATURE FAILS: {reason}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::dispatcher::signature::sign_standard;
+
+    const OURS: [u8; 32] = [7; 32];
+    const OTHER: [u8; 32] = [8; 32];
+
+    #[test]
+    fn what_the_dispatcher_signs_holds_and_nothing_else() {
+        fn check(signed_with: &[u8; 32], age: i64, body: &[u8], expected: &str) {
+            let secrets = [OTHER, OURS].map(|key| Secret::parse(&Secret::text_of_new(&key)));
+            let secrets = secrets.map(Result::unwrap);
+            let timestamp = Timestamp::now().as_secs() - age;
+            let mut headers = HeaderMap::new();
+            let signature = sign_standard(&[signed_with], "msg_1", timestamp, b"{}");
+            headers.insert("webhook-id", "msg_1".parse().unwrap());
+            headers.insert("webhook-timestamp", timestamp.into());
+            headers.insert("webhook-signature", signature.parse().unwrap());
+            let found = Signature::check(&secrets, &headers, body);
+            assert!(found.to_string().contains(expected), "{found}");
+        }
+        check(&OURS, 0, b"{}", "signature holds");
+        check(&OTHER, 0, b"{}", "signature holds");
+        check(&[9; 32], 0, b"{}", "another secret");
+        check(&OURS, 0, b"{ }", "another body");
+        check(&OURS, 3_600, b"{}", "older than");
+        check(&OURS, -3_600, b"{}", "ahead");
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let secret = Secret::parse(&Secret::text_of_new(&OURS)).unwrap();
+        let found = Signature::check(&[secret], &HeaderMap::new(), b"{}");
+        assert_eq!(found.to_string(), "SIGNATURE FAILS: no webhook-id");
+        let unchecked = Signature::check(&[], &HeaderMap::new(), b"{}");
+        assert_eq!(unchecked, Signature::Unchecked);
+    }
+}
