@@ -172,7 +172,7 @@ enum RoleName {
     Dispatcher,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Debug, Subcommand)]
 enum TopicsCommand {
     /// Create those that are missing, then check all
     #[command(after_help = "\
@@ -180,8 +180,13 @@ Examples:
   hooktide topics create
   HOOKTIDE__TOPICS__PARTITIONS=32 hooktide topics create
 
-Topics of events are not made. Exit code 1: a rule does not hold, or Kafka does not answer.")]
-    Create,
+Topics of events are yours: without --events none is made.
+Exit code 1: a rule does not hold, or Kafka does not answer.")]
+    Create {
+        /// Make the topics that `events.topics` names as well, with the broker's own settings
+        #[arg(long)]
+        events: bool,
+    },
     /// Name every rule that does not hold
     #[command(after_help = "\
 Example:
@@ -255,7 +260,9 @@ impl Cli {
                 until_stdin_ends,
             } => run::run(&config()?, &chosen(&roles), until_stdin_ends),
             Command::Health(arguments) => arguments.run(&config()?, output),
-            Command::Topics(TopicsCommand::Create) => topics::create(&config()?, output),
+            Command::Topics(TopicsCommand::Create { events }) => {
+                topics::create(&config()?, events, output)
+            }
             Command::Topics(TopicsCommand::Check) => topics::check(&config()?, output),
             Command::Config(ConfigCommand::Show) => config::show(&config()?, output),
             Command::Config(ConfigCommand::Check) => {

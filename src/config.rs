@@ -29,9 +29,10 @@ pub use events::{EventTopic, Start};
 pub use ipnet::IpNet;
 pub use properties::Properties;
 
-use crate::http::{Bypass, Proxy};
+use crate::http::{AddressPolicy, Bypass, Proxy};
 use crate::record::subscription::Rules;
 use crate::role::Role;
+use crate::secret_store::SecretStore;
 use crate::topic::Topics;
 use layer::Layer;
 
@@ -339,6 +340,18 @@ impl Config {
             max_timeout: self.http.max_timeout,
             ..Rules::default()
         }
+    }
+
+    /// Where requests may go.
+    pub fn address_policy(&self) -> AddressPolicy {
+        let http = &self.http;
+        AddressPolicy::new(http.allow_networks.clone(), http.allow_plaintext)
+    }
+
+    /// Reads the secrets that subscriptions may refer to.
+    pub fn secret_store(&self) -> SecretStore {
+        let allowed = &self.subscriptions;
+        SecretStore::new(allowed.secret_env.clone(), allowed.secret_dirs.clone())
     }
 }
 

@@ -118,7 +118,8 @@ impl Installation {
         partitions: i32,
     ) -> Result<(), InstallationError> {
         admin.create().await?;
-        Ok(admin.create_events(&self.events, partitions).await?)
+        admin.create_events(partitions).await?;
+        Ok(())
     }
 
     /// Removes all topics, and the groups that read them.

@@ -20,8 +20,8 @@ use crate::config::{Config, RecordedAttempts, Start};
 use crate::dispatcher::conclusion::Ledger;
 use crate::dispatcher::endpoints::{self, breaker};
 use crate::dispatcher::{self, Dispatcher, Equipment};
+use crate::http;
 use crate::http::flights::Flights;
-use crate::http::{self, AddressPolicy};
 use crate::kafka::client_config;
 use crate::kafka::member::{FirstStartRule, Member, MemberError, Settings};
 use crate::kafka::record::Outgoing;
@@ -37,7 +37,6 @@ use crate::retry::{Ladder, Policy};
 use crate::role::Role;
 use crate::router::routing::Destinations;
 use crate::router::{self, Router};
-use crate::secret_store::SecretStore;
 use crate::shutdown;
 use crate::subscription_table::SubscriptionTable;
 use crate::telemetry::{Component, Health, TelemetryServer};
@@ -336,10 +335,7 @@ impl Process<'_> {
         let config = self.config;
         let user_agent = concat!("hooktide/", env!("CARGO_PKG_VERSION")).to_owned();
         let settings = http::Settings {
-            address_policy: AddressPolicy::new(
-                config.http.allow_networks.clone(),
-                config.http.allow_plaintext,
-            ),
+            address_policy: config.address_policy(),
             connect_timeout: config.http.connect_timeout,
             keep_response_bytes: config.attempts.response_bytes.as_len(),
             max_response_bytes: config.http.response_limit.as_len(),
@@ -356,10 +352,7 @@ impl Process<'_> {
         let client = http::Client::new(&settings, HttpMetrics::register(self.registry)?)?;
         let parts = Equipment {
             subscriptions: Arc::clone(self.subscriptions),
-            secrets: SecretStore::new(
-                config.subscriptions.secret_env.clone(),
-                config.subscriptions.secret_dirs.clone(),
-            ),
+            secrets: config.secret_store(),
             settings: self.dispatcher_settings(user_agent)?,
             metrics: DispatcherMetrics::register(self.registry)?,
             health: self.health.component(role.as_str(), Instant::now()),

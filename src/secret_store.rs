@@ -27,15 +27,24 @@ pub struct SecretStore {
     read: HashMap<String, (Timestamp, Secret)>,
 }
 
+/// A reference to what the configuration does not allow to be read.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum NotAllowed {
+    /// Another name than `subscriptions.secret_env` has.
+    #[error("the environment variable `{0}` is not allowed by `subscriptions.secret_env`")]
+    Env(String),
+    /// Outside of all folders of `subscriptions.secret_dirs`.
+    #[error("the file `{0}` is not in a folder of `subscriptions.secret_dirs`")]
+    File(String),
+}
+
 /// Why a referenced secret cannot be used. Never says what is in it.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 enum Unreadable {
-    #[error("the environment variable `{0}` is not allowed by subscriptions.secret_env")]
-    EnvNotAllowed(String),
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
     #[error("the environment variable `{0}` is not set")]
     EnvMissing(String),
-    #[error("the file `{0}` is not in a folder of subscriptions.secret_dirs")]
-    FileNotAllowed(String),
     #[error("the file `{0}` cannot be read")]
     FileMissing(String),
     #[error("`{0}` does not hold a secret of the form whsec_...")]
@@ -81,6 +90,35 @@ impl SecretStore {
         .map_err(|error| Failure::new(ErrorClass::Internal, error.to_string()))
     }
 
+    /// Whether the configuration allows a secret to be read from there; not whether it can be.
+    ///
+    /// # Errors
+    /// [`NotAllowed`].
+    pub fn check_allowed(&self, source: &SecretSource) -> Result<(), NotAllowed> {
+        match source {
+            SecretSource::Key(_) => Ok(()),
+            SecretSource::Env(name) => {
+                let mut env = self.env.iter();
+                let is_allowed = env.any(|allowed| match allowed.strip_suffix('*') {
+                    Some(prefix) => name.starts_with(prefix),
+                    None => name == allowed,
+                });
+                match is_allowed {
+                    true => Ok(()),
+                    false => Err(NotAllowed::Env(name.clone())),
+                }
+            }
+            SecretSource::File(path) => {
+                let wanted = Path::new(path);
+                let is_plain = wanted.components().all(|part| part != Component::ParentDir);
+                match is_plain && self.dirs.iter().any(|dir| wanted.starts_with(dir)) {
+                    true => Ok(()),
+                    false => Err(NotAllowed::File(path.clone())),
+                }
+            }
+        }
+    }
+
     fn key(&mut self, source: &SecretSource, now: Timestamp) -> Result<Secret, Unreadable> {
         let name = match source {
             SecretSource::Key(secret) => return Ok(secret.clone()),
@@ -91,9 +129,12 @@ impl SecretStore {
         {
             return Ok(secret.clone());
         }
+        self.check_allowed(source)?;
         let text = match source {
             SecretSource::File(path) => self.read_file(path)?,
-            SecretSource::Env(_) | SecretSource::Key(_) => self.read_env(name)?,
+            SecretSource::Env(_) | SecretSource::Key(_) => {
+                std::env::var(name).map_err(|_| Unreadable::EnvMissing(name.clone()))?
+            }
         };
         let secret =
             Secret::parse(text.trim()).map_err(|_| Unreadable::NotASecret(name.clone()))?;
@@ -101,26 +142,8 @@ impl SecretStore {
         Ok(secret)
     }
 
-    fn read_env(&self, name: &str) -> Result<String, Unreadable> {
-        let is_allowed = self
-            .env
-            .iter()
-            .any(|allowed| match allowed.strip_suffix('*') {
-                Some(prefix) => name.starts_with(prefix),
-                None => name == allowed,
-            });
-        if !is_allowed {
-            return Err(Unreadable::EnvNotAllowed(name.to_owned()));
-        }
-        std::env::var(name).map_err(|_| Unreadable::EnvMissing(name.to_owned()))
-    }
-
     fn read_file(&self, path: &str) -> Result<String, Unreadable> {
         let wanted = Path::new(path);
-        let is_plain = wanted.components().all(|part| part != Component::ParentDir);
-        if !is_plain || !self.dirs.iter().any(|dir| wanted.starts_with(dir)) {
-            return Err(Unreadable::FileNotAllowed(path.to_owned()));
-        }
         // A link inside may lead outside.
         let missing = || Unreadable::FileMissing(path.to_owned());
         let real = fs::canonicalize(wanted).map_err(|_| missing())?;
@@ -130,7 +153,7 @@ impl SecretStore {
             .filter_map(|dir| fs::canonicalize(dir).ok())
             .any(|dir| real.starts_with(dir));
         if !is_inside {
-            return Err(Unreadable::FileNotAllowed(path.to_owned()));
+            return Err(NotAllowed::File(path.to_owned()).into());
         }
         let length = fs::metadata(&real).map_err(|_| missing())?.len();
         if length > LONGEST {
@@ -174,7 +197,7 @@ mod tests {
             let error = read(refused.clone()).unwrap_err();
             assert_eq!(
                 error,
-                Unreadable::FileNotAllowed(refused.to_str().unwrap().to_owned())
+                NotAllowed::File(refused.to_str().unwrap().to_owned()).into()
             );
         }
         assert!(matches!(
@@ -194,6 +217,6 @@ mod tests {
         // `PATH` is set and no secret; its content is not in the error.
         assert_eq!(error("PATH"), Unreadable::NotASecret("PATH".into()));
         assert_eq!(error("HOOK"), Unreadable::EnvMissing("HOOK".into()));
-        assert_eq!(error("HOME"), Unreadable::EnvNotAllowed("HOME".into()));
+        assert_eq!(error("HOME"), NotAllowed::Env("HOME".into()).into());
     }
 }

@@ -1,5 +1,6 @@
 //! `hooktide subscriptions`: the table that a role would have, looked at and changed from a terminal.
 
+mod permission;
 mod put;
 mod view;
 
@@ -26,8 +27,8 @@ const DEFAULT_TENANT: &str = "default";
 pub(super) enum SubscriptionsCommand {
     /// Write a subscription, new or changed
     ///
-    /// It is checked first: an invalid one is not written, and the error names the field and the
-    /// rule. One that is to be signed and has no `secrets` keeps those that it has on the topic; a
+    /// It is checked first: one that is invalid, or that the settings forbid to deliver (its address,
+    /// where its secrets are), is not written, and the error names the field and the rule. One that is to be signed and has no `secrets` keeps those that it has on the topic; a
     /// new one gets a generated secret, which is printed this once.
     #[command(after_help = "\
 Examples:
@@ -36,7 +37,7 @@ Examples:
     hooktide subscriptions put - --tenant acme
 
 Without --id the `id` in the file is taken, else one is generated and printed.
-Exit code 1: the subscription is invalid, or Kafka has not acknowledged it.")]
+Exit code 1: the subscription is invalid or forbidden, or Kafka has not acknowledged it.")]
     Put {
         /// File with the subscription as JSON, or `-` for stdin
         #[arg(value_name = "FILE|-")]

@@ -4,16 +4,31 @@ use anyhow::{Context, anyhow};
 use serde_json::json;
 
 use super::{Failure, Output, output};
-use crate::config::Config;
+use crate::config::{Config, EventTopic};
 use crate::kafka::topic_admin::{Creation, TopicAdmin};
 use crate::kafka::topic_rules::{Finding, Severity};
 use crate::telemetry::start_log;
 
-/// Creates what is missing and then judges everything, also what was there.
-pub(super) fn create(config: &Config, format: Output) -> Result<(), Failure> {
+/// Creates what is missing, topics of events only if that is asked for, and then judges everything,
+/// also what was there.
+pub(super) fn create(config: &Config, events: bool, format: Output) -> Result<(), Failure> {
     let admin = connect(config)?;
+    if events {
+        for pattern in config.events.topics.iter().filter_map(EventTopic::pattern) {
+            output::talk(&format!(
+                "note: `{pattern}` of `events.topics` is a pattern: it names no topic to make"
+            ));
+        }
+    }
     let (creation, findings) = block_on(async {
-        let creation = admin.create().await?;
+        let mut creation = admin.create().await?;
+        if events {
+            let of_events = admin
+                .create_events(config.topic_creation.partitions)
+                .await?;
+            creation.created.extend(of_events.created);
+            creation.existing.extend(of_events.existing);
+        }
         Ok((creation, admin.check().await?.findings))
     })?;
     let Creation { created, existing } = creation;

@@ -21,6 +21,14 @@ impl EventTopic {
             Self::Pattern(pattern) => !topic.starts_with("__") && pattern.is_match(topic),
         }
     }
+
+    /// The regular expression, if it is one.
+    pub fn pattern(&self) -> Option<&str> {
+        match self {
+            Self::Name(_) => None,
+            Self::Pattern(pattern) => Some(pattern.as_str()),
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for EventTopic {

@@ -45,18 +45,21 @@ pub fn head(stage: &Stage, program: &Path, receiver: SocketAddr, chaos: bool) ->
     if let Some(file) = &stage.installation.config_file {
         program.push_str(&format!(" --config {}", quoted(&file.to_string_lossy())));
     }
-    let address: String = stage
-        .address()
-        .iter()
-        .map(|(name, value)| format!("{name}={} ", quoted(value)))
-        .collect();
+    let assigned = |variables: Vec<(&str, &str)>| -> String {
+        let variables = variables.iter();
+        variables
+            .map(|(name, value)| format!("{name}={} ", quoted(value)))
+            .collect()
+    };
+    let address = assigned(stage.address());
+    let permission = assigned(stage.permission());
     say(String::new());
     say(
         "Take part from a second terminal (the URL can be one of yours on this machine):"
             .to_owned(),
     );
     say(format!(
-        "  echo '{{\"url\":\"http://{receiver}/{YOURS}\",\"events\":[\"*\"]}}' | {address}{program} subscriptions put - --id mine"
+        "  echo '{{\"url\":\"http://{receiver}/{YOURS}\",\"events\":[\"*\"]}}' | {address}{permission}{program} subscriptions put - --id mine"
     ));
     say(format!(
         "  echo '{{\"type\":\"hello.world\",\"data\":{{}}}}' | {address}{program} events produce --topic {} -",
@@ -108,7 +111,7 @@ mod tests {
             "no real transactions",
             "--bootstrap HOST:PORT",
             &format!(
-                "| HOOKTIDE__KAFKA__BOOTSTRAP_SERVERS={servers} hooktide subscriptions put - --id mine"
+                "| HOOKTIDE__KAFKA__BOOTSTRAP_SERVERS={servers} HOOKTIDE__HTTP__ALLOW_NETWORKS='[\"127.0.0.0/8\", \"::1/128\"]' hooktide subscriptions put - --id mine"
             ),
             &format!(
                 "| HOOKTIDE__KAFKA__BOOTSTRAP_SERVERS={servers} hooktide events produce --topic events -"

@@ -90,14 +90,21 @@ impl Stage {
 
     /// What a command in a second terminal must be told to find this installation.
     pub fn address(&self) -> Vec<(&str, &str)> {
-        let wanted = [
+        self.told(&[
             "HOOKTIDE__KAFKA__BOOTSTRAP_SERVERS",
             "HOOKTIDE__APPLICATION_ID",
-        ];
-        let found = wanted
+        ])
+    }
+
+    /// What it must be told besides to accept an endpoint on this machine.
+    pub fn permission(&self) -> Vec<(&str, &str)> {
+        self.told(&["HOOKTIDE__HTTP__ALLOW_NETWORKS"])
+    }
+
+    fn told(&self, names: &[&str]) -> Vec<(&str, &str)> {
+        names
             .iter()
-            .filter_map(|name| self.installation.variables.get_key_value(*name));
-        found
+            .filter_map(|name| self.installation.variables.get_key_value(*name))
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect()
     }

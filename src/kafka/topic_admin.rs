@@ -135,9 +135,6 @@ impl TopicAdmin {
                 missing.push((name, topic.partitions(usual), settings));
             }
         }
-        if missing.is_empty() {
-            return Ok(creation);
-        }
         let requests: Vec<_> = missing
             .iter()
             .map(|(name, partitions, settings)| NewTopic {
@@ -147,33 +144,25 @@ impl TopicAdmin {
                 config: settings.iter().map(|(key, v)| (*key, v.as_str())).collect(),
             })
             .collect();
-        let options = options().operation_timeout(Some(ANSWER));
-        let answers = self.client.create_topics(&requests, &options).await;
-        for answer in answers.map_err(TopicAdminError::CreateAll)? {
-            match answer {
-                Ok(topic) => creation.created.push(topic),
-                // Another process was quicker.
-                Err((topic, RDKafkaErrorCode::TopicAlreadyExists)) => creation.existing.push(topic),
-                Err((topic, code)) => return Err(TopicAdminError::Create { topic, code }),
-            }
-        }
-        self.wait_for_leaders(&creation.created).await?;
+        self.request(&requests, &mut creation).await?;
         Ok(creation)
     }
 
-    /// Makes a topic for events, with the broker's own settings.
-    pub async fn create_events(&self, name: &str, partitions: i32) -> Result<(), TopicAdminError> {
+    /// Makes the topics of events that the configuration names, if they are missing, with the broker's
+    /// own settings. Patterns name none.
+    pub async fn create_events(&self, partitions: i32) -> Result<Creation, TopicAdminError> {
         let factor = self.creation.replication_factor.unwrap_or(-1);
-        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(factor));
-        let options = options().operation_timeout(Some(ANSWER));
-        let answers = self.client.create_topics(&[topic], &options).await;
-        for answer in answers.map_err(TopicAdminError::CreateAll)? {
-            match answer {
-                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((topic, code)) => return Err(TopicAdminError::Create { topic, code }),
-            }
-        }
-        self.wait_for_leaders(&[name.to_owned()]).await
+        let requests: Vec<_> = self
+            .events
+            .iter()
+            .map(|name| {
+                let replication = TopicReplication::Fixed(factor);
+                NewTopic::new(name, partitions, replication)
+            })
+            .collect();
+        let mut creation = Creation::default();
+        self.request(&requests, &mut creation).await?;
+        Ok(creation)
     }
 
     /// How many members a role's group has; none while it is not stable, or cannot be asked.
@@ -288,6 +277,29 @@ impl TopicAdmin {
             answer.map_err(|code| TopicAdminError::Describe(KafkaError::AdminOp(code)))
         })
         .collect()
+    }
+
+    /// Makes topics, and waits until they have leaders.
+    async fn request(
+        &self,
+        requests: &[NewTopic<'_>],
+        creation: &mut Creation,
+    ) -> Result<(), TopicAdminError> {
+        // librdkafka refuses to ask for none.
+        if requests.is_empty() {
+            return Ok(());
+        }
+        let options = options().operation_timeout(Some(ANSWER));
+        let answers = self.client.create_topics(requests, &options).await;
+        for answer in answers.map_err(TopicAdminError::CreateAll)? {
+            match answer {
+                Ok(topic) => creation.created.push(topic),
+                // Another process was quicker.
+                Err((topic, RDKafkaErrorCode::TopicAlreadyExists)) => creation.existing.push(topic),
+                Err((topic, code)) => return Err(TopicAdminError::Create { topic, code }),
+            }
+        }
+        self.wait_for_leaders(&creation.created).await
     }
 
     async fn wait_for_leaders(&self, names: &[String]) -> Result<(), TopicAdminError> {

@@ -150,7 +150,7 @@ pub fn findings(cluster: &Cluster, topics: &Topics, events: &[String]) -> Vec<Fi
             name,
             "exists",
             "no".to_owned(),
-            "yes, or no events come from it".to_owned(),
+            "yes, or no events come from it (`topics create --events` makes it)".to_owned(),
         );
     }
     inspection.internal_topics();

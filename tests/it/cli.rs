@@ -2,6 +2,8 @@
 
 /// `hooktide events`.
 pub mod events;
+/// `hooktide receiver`.
+pub mod receiver;
 /// `hooktide subscriptions`.
 pub mod subscriptions;
 

@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         bed::tests(),
         cli::tests(),
         cli::events::tests(),
+        cli::receiver::tests(),
         cli::subscriptions::tests(),
         routing::tests(),
         retry::tests(),

@@ -174,6 +174,18 @@ async fn ready_while_it_works(bed: Bed) -> Outcome {
     assert_eq!(process.status_of("/health").await?, 200);
     process.wait_ready(READY).await?;
     assert_eq!(process.status_of("/health").await?, 200);
+    // As a health check of a container asks.
+    let address = process.telemetry().to_string();
+    let ask = ["health", "--ready", "--address", &address];
+    let asked = scene.installation.command(&ask).await?;
+    assert_eq!(asked.code, Some(0), "{asked:?}");
+    for component in ["router", "dispatcher", "subscriptions"] {
+        let line = asked
+            .stdout
+            .lines()
+            .find(|line| line.starts_with(component));
+        assert!(line.is_some_and(|line| line.contains("ready")), "{asked:?}");
+    }
 
     scene
         .produce(&event("evt_1", json!({})).to_string())
@@ -185,6 +197,17 @@ async fn ready_while_it_works(bed: Bed) -> Outcome {
         .await?;
     assert_eq!(process.status_of("/ready").await?, 503);
     assert_eq!(process.status_of("/health").await?, 200);
+    let asked = scene.installation.command(&ask).await?;
+    assert_eq!(asked.code, Some(1), "{asked:?}");
+    let culprit = "dispatcher is draining";
+    assert!(asked.stderr.contains(culprit), "{asked:?}");
+    let ask = ["health", "--address", &address, "--output", "json"];
+    let asked = scene.installation.command(&ask).await?;
+    assert_eq!(asked.code, Some(0), "{asked:?}");
+    assert_eq!(
+        asked.json()?["components"]["dispatcher"]["state"],
+        "draining"
+    );
     assert_eq!(process.get("/metrics").await?.0, 200);
     assert_eq!(process.wait_exit(SOON).await?.code(), Some(0));
     Ok(())

@@ -6,14 +6,14 @@ use anyhow::Context;
 use rand::distr::{Alphanumeric, SampleString};
 use serde::Serialize;
 
-use super::{DEFAULT_TENANT, newest};
+use super::{DEFAULT_TENANT, newest, permission};
 use crate::cli::input::Input;
 use crate::cli::{Output, output};
+use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::kafka::errand::{ErrandError, RecordWriter};
 use crate::record::SubscriptionKey;
 use crate::record::json_text::{Kind, Node};
-use crate::record::subscription::Rules;
 use crate::secret::Secret;
 use crate::subscription_table::Compiled;
 use crate::topic::Topic;
@@ -53,23 +53,22 @@ pub(super) fn put(
     let tenant = tenant.unwrap_or_else(|| DEFAULT_TENANT.to_owned());
     let key = SubscriptionKey::try_new(&tenant, &id)?;
 
-    let rules = config.subscription_rules();
     let mut secret = None;
     let value = match lacking_secrets(&value) {
         None => {
-            check(&key, &value, &rules)?;
+            check(&key, &value, config)?;
             value
         }
         Some(object) => {
             let generated = Secret::text_of_new(&rand::random());
             let completed = with_secrets(object, &format!("[\"{generated}\"]"));
             // Before the cluster is asked for anything.
-            check(&key, completed.as_bytes(), &rules)?;
+            check(&key, completed.as_bytes(), config)?;
             let present = newest(config, &key)?;
             match present.as_ref().and_then(|record| secrets(&record.value)) {
                 Some(kept) => {
                     let completed = with_secrets(object, kept);
-                    check(&key, completed.as_bytes(), &rules)
+                    check(&key, completed.as_bytes(), config)
                         .context("with the secrets that it has on the topic")?;
                     output::talk("it keeps the secrets that it has");
                     completed.into_bytes()
@@ -97,10 +96,11 @@ pub(super) fn put(
     )
 }
 
-fn check(key: &SubscriptionKey, value: &[u8], rules: &Rules) -> anyhow::Result<()> {
-    Compiled::parse(key, value, rules)
+fn check(key: &SubscriptionKey, value: &[u8], config: &Config) -> anyhow::Result<()> {
+    let compiled = Compiled::parse(key, value, &config.subscription_rules())
         .with_context(|| format!("subscription {key} is invalid, nothing is written"))?;
-    Ok(())
+    permission::check(&compiled.subscription, config, Timestamp::now())
+        .with_context(|| format!("subscription {key} would not be delivered, nothing is written"))
 }
 
 /// A string among the members, if the value is so far in order; what is not is for [`check`].

@@ -158,7 +158,7 @@ fn warnings_do_not_refuse() {
     let missing = findings(&good(), &topics(), &["orders".to_owned()]);
     assert_eq!(
         missing[0].to_string(),
-        "orders: exists is no, wanted yes, or no events come from it"
+        "orders: exists is no, wanted yes, or no events come from it (`topics create --events` makes it)"
     );
 }
 

@@ -14,6 +14,7 @@ tests! {
     kafka:
         a_subscription_is_put_shown_listed_and_deleted,
         an_invalid_subscription_is_not_written,
+        what_would_not_be_delivered_is_not_written,
         secrets_are_generated_once_and_kept,
         what_is_invalid_is_shown_with_its_reason_and_without_secrets,
         reading_ends_behind_aborted_records,
@@ -180,6 +181,56 @@ async fn an_invalid_subscription_is_not_written(bed: Bed) -> Outcome {
 }
 
 /// A second `put` of the same file must not rotate what the receiver verifies with.
+async fn what_would_not_be_delivered_is_not_written(bed: Bed) -> Outcome {
+    let installation = installation(&bed)
+        .await?
+        .set("subscriptions.secret_env", r#"["SHOP_*"]"#);
+    let valid = json!({"url": "https://example.com", "events": ["*"]});
+    let changes = [
+        (
+            json!({"url": "https://10.1.2.3"}),
+            "`url`: 10.1.2.3 is refused: ",
+        ),
+        (
+            json!({"url": "http://8.8.8.8"}),
+            "`url`: plain http to 8.8.8.8 is refused",
+        ),
+        (
+            json!({"secrets": [SECRET, {"env": "OTHER"}]}),
+            "`secrets[1].env`: the environment variable `OTHER` is not allowed",
+        ),
+        (
+            json!({"secrets": [{"file": "/run/secrets/shop"}]}),
+            "`secrets[0].file`: the file `/run/secrets/shop` is not in a folder",
+        ),
+    ];
+    let put = ["subscriptions", "put", "-", "--id", "shop"];
+    for (change, reason) in changes {
+        let mut value = valid.clone();
+        for (name, changed) in change.as_object().context("an object")? {
+            value[name] = changed.clone();
+        }
+        let ran = installation.command_fed(&put, &value.to_string()).await?;
+        let todo = "in the settings of this command and of the dispatchers";
+        check(
+            &ran,
+            1,
+            &[
+                "default/shop would not be delivered, nothing is written",
+                reason,
+            ],
+        );
+        assert!(ran.stderr.contains(todo), "{ran:?}");
+        assert_eq!(ran.stdout, "");
+    }
+    assert!(installation.read_topic("subscriptions").await?.is_empty());
+    let allowed =
+        json!({"url": "http://127.0.0.1:1", "events": ["*"], "secrets": [{"env": "SHOP_KEY"}]});
+    let ran = installation.command_fed(&put, &allowed.to_string()).await?;
+    check(&ran, 0, &[]);
+    Ok(())
+}
+
 async fn secrets_are_generated_once_and_kept(bed: Bed) -> Outcome {
     let installation = installation(&bed).await?;
     let put = [

@@ -60,6 +60,11 @@ impl Process {
         self.pid
     }
 
+    /// Where it serves its telemetry.
+    pub fn telemetry(&self) -> SocketAddr {
+        self.telemetry
+    }
+
     /// Where its output goes.
     pub fn log(&self) -> &Path {
         &self.log
