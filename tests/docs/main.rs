@@ -12,6 +12,8 @@ mod verify;
 
 mod avro; // Avro schemas against JSON Schemas, examples and released ones
 mod commands; // exit codes, and settings as the binary takes them
+mod dashboards; // queries of the dashboard and the alerts against the metrics
+mod deployment; // the image and the compose file against the binary
 mod generated; // pages made from the schemas, the settings and the command line
 mod members; // members that the code knows against those of the schemas
 mod package; // files of this package

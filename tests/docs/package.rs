@@ -20,6 +20,11 @@ pub(crate) fn json(relative: &str) -> Value {
     serde_json::from_str(&text(relative)).unwrap_or_else(|error| panic!("{relative}: {error}"))
 }
 
+/// Its YAML, anchors and merge keys resolved.
+pub(crate) fn yaml(relative: &str) -> Value {
+    serde_saphyr::from_str(&text(relative)).unwrap_or_else(|error| panic!("{relative}: {error}"))
+}
+
 /// The files of a folder and those below it with this ending, in order, relative to the package.
 pub(crate) fn files(folder: &str, ending: &str) -> Vec<String> {
     let mut found = Vec::new();

@@ -155,9 +155,9 @@ fn camel(name: &str) -> String {
 }
 
 /// A metric as documented or as registered: its type and labels.
-type Metrics = BTreeMap<String, (String, Vec<String>)>;
+pub(crate) type Metrics = BTreeMap<String, (String, Vec<String>)>;
 
-fn documented_metrics() -> Metrics {
+pub(crate) fn documented_metrics() -> Metrics {
     let rows = rows("docs/metrics.md", "Metrics");
     rows.into_iter()
         .map(|row| (quoted(&row[0]).remove(0), (row[1].clone(), quoted(&row[2]))))
@@ -247,7 +247,7 @@ fn links_between_pages_lead_somewhere() {
 }
 
 /// The anchors of a page's headings, as those who render Markdown make them.
-fn anchors(page: &str) -> BTreeSet<String> {
+pub(crate) fn anchors(page: &str) -> BTreeSet<String> {
     let headings = page.lines().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {
         let words = heading.trim_start_matches('#').trim().to_lowercase();
