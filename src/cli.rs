@@ -368,6 +368,11 @@ mod tests {
             &["events", "produce", "file"],
             &["events", "produce", "--topic", "a b"],
             &["completions", "tcsh"],
+            &["dev", "--for", "5"],
+            &["dev", "--chaos"],
+            &["health", "--address", "nowhere"],
+            &["receiver", "--listen", "8080"],
+            &["topics", "create", "--event"],
             &[],
         ] {
             let all = ["hooktide"].iter().chain(arguments);

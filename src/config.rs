@@ -291,6 +291,7 @@ pub struct ShutdownSettings {
 #[serde(deny_unknown_fields)]
 pub struct TelemetrySettings {
     /// Where `/metrics`, `/health` and `/ready` are served; port 0 takes a free one.
+    #[serde(deserialize_with = "socket_address")]
     pub listen: SocketAddr,
     /// Directives of `tracing_subscriber::EnvFilter`.
     pub log: String,
@@ -353,6 +354,13 @@ impl Config {
         let allowed = &self.subscriptions;
         SecretStore::new(allowed.secret_env.clone(), allowed.secret_dirs.clone())
     }
+}
+
+fn socket_address<'de, D: serde::Deserializer<'de>>(input: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(input)?;
+    text.parse().map_err(|_| {
+        serde::de::Error::custom("must be an IP address and a port, such as `127.0.0.1:9464`")
+    })
 }
 
 fn optional_path<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<PathBuf>, D::Error> {

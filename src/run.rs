@@ -124,7 +124,7 @@ pub fn run_in(
 
     let facts = match facts {
         Some(given) => given,
-        None => match runtime.block_on(checked_facts(config, shutdown))? {
+        None => match runtime.block_on(checked_facts(config, shutdown, &health))? {
             Some(found) => found,
             None => return Ok(()), // Told to stop before the cluster was there.
         },
@@ -160,11 +160,14 @@ pub fn run_in(
 async fn checked_facts(
     config: &Config,
     shutdown: &CancellationToken,
+    health: &Health,
 ) -> Result<Option<ClusterFacts>, RunError> {
     let admin = TopicAdmin::try_new(config)?;
     loop {
         let asked = tokio::select! {
             asked = admin.check() => asked,
+            // The loops that would say so do not run yet, and a restart would not bring the cluster back.
+            () = beat_for_ever(health) => continue,
             () = shutdown.cancelled() => return Ok(None),
         };
         match asked {
@@ -205,6 +208,13 @@ async fn checked_facts(
             () = tokio::time::sleep(ASK_AGAIN) => {}
             () = shutdown.cancelled() => return Ok(None),
         }
+    }
+}
+
+async fn beat_for_ever(health: &Health) {
+    loop {
+        health.beat(Instant::now());
+        tokio::time::sleep(ASK_AGAIN).await;
     }
 }
 

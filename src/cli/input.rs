@@ -62,6 +62,7 @@ impl Input {
             "{} is longer than {limit} bytes",
             self.name
         );
+        ensure!(!bytes.trim_ascii().is_empty(), "{} is empty", self.name);
         Ok(bytes)
     }
 
@@ -137,6 +138,9 @@ mod tests {
         assert_eq!(whole(8).unwrap(), b"12345678");
         let error = whole(7).unwrap_err().to_string();
         assert!(error.ends_with("is longer than 7 bytes"), "{error}");
+        std::fs::write(&path, " \n").unwrap();
+        let error = whole(7).unwrap_err().to_string();
+        assert!(error.ends_with("is empty"), "{error}");
         assert!(Input::open(folder.path()).is_err());
     }
 }

@@ -21,7 +21,7 @@ const REMEMBERED: usize = 10_000;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080", value_parser = address)]
     listen: SocketAddr,
     /// Check signatures with this secret of a subscription; more than one can be given
     #[arg(long = "secret", value_name = "WHSEC", value_parser = typed_secret)]
@@ -29,6 +29,11 @@ pub(super) struct Arguments {
     /// Requests that /limited takes in a second
     #[arg(long, value_name = "N", default_value_t = 5)]
     limit: u32,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let parsed = text.parse();
+    parsed.map_err(|_| "must be an IP address and a port, such as 127.0.0.1:8080".to_owned())
 }
 
 /// A secret as it was typed. What is none must be named without being shown, which the parser of

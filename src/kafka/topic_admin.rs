@@ -29,6 +29,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 /// Asks the cluster, and makes topics.
 pub struct TopicAdmin {
     client: Arc<AdminClient<ClientLog>>,
+    servers: String,
     topics: Topics,
     creation: TopicCreation,
     events: Vec<String>,
@@ -60,8 +61,16 @@ pub enum TopicAdminError {
     #[error("cannot set up a Kafka client: {0}")]
     Client(KafkaError),
     /// No answer about brokers and topics.
-    #[error("cannot ask Kafka for its topics: {0}")]
-    Metadata(KafkaError),
+    #[error(
+        "Kafka at `{servers}` does not answer within {} s ({cause}): is it running, and is `kafka.bootstrap_servers` right?",
+        ANSWER.as_secs()
+    )]
+    Metadata {
+        /// Where it was looked for.
+        servers: String,
+        /// What the client said.
+        cause: KafkaError,
+    },
     /// No answer about settings.
     #[error("cannot ask Kafka for settings of its topics: {0}")]
     Describe(KafkaError),
@@ -103,6 +112,7 @@ impl TopicAdmin {
         let client = client_config::admin(config).create_with_context(ClientLog::new("admin"));
         Ok(Self {
             client: Arc::new(client.map_err(TopicAdminError::Client)?),
+            servers: config.kafka.bootstrap_servers.clone(),
             topics: config.topics.clone(),
             creation: config.topic_creation,
             events: config.events.topics.iter().filter_map(named).collect(),
@@ -331,7 +341,10 @@ impl TopicAdmin {
             Ok((brokers.collect(), seen.collect()))
         });
         match asked.await {
-            Ok(answer) => answer.map_err(TopicAdminError::Metadata),
+            Ok(answer) => answer.map_err(|cause| TopicAdminError::Metadata {
+                servers: self.servers.clone(),
+                cause,
+            }),
             Err(_) => Err(TopicAdminError::Interrupted),
         }
     }

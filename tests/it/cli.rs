@@ -118,17 +118,20 @@ async fn without_a_cluster_commands_end_and_say_so(bed: Bed) -> Outcome {
         tokio::try_join!(
             installation.command(&["subscriptions", "list"]),
             installation.command(&["subscriptions", "delete", "a"]),
+            installation.command(&["topics", "check"]),
+            installation.command(&["topics", "create"]),
             installation.command_fed(&["subscriptions", "put", "-"], value),
             installation.command_fed(&produce, GOOD),
         )
     };
     let ran = tokio::time::timeout(Duration::from_secs(60), all).await??;
-    for ran in [ran.0, ran.1, ran.2, ran.3] {
-        check(
-            &ran,
-            1,
-            &["does not answer", "kafka.bootstrap_servers", "refused"],
-        );
+    let of_records = [&ran.0, &ran.1, &ran.4, &ran.5];
+    for ran in of_records {
+        check(ran, 1, &["refused"]);
+    }
+    for ran in of_records.into_iter().chain([&ran.2, &ran.3]) {
+        let words = ["does not answer", "kafka.bootstrap_servers", "127.0.0.1:1"];
+        check(ran, 1, &words);
         assert_eq!(
             (ran.stdout.as_str(), ran.stderr.lines().count()),
             ("", 1),

@@ -446,6 +446,7 @@ async fn wrong_settings_are_refused_by_key(bed: Bed) -> Outcome {
     check(&bed, "retry.tiers", r#"["5s","5000ms"]"#).await?;
     check(&bed, "http.allow_networks", r#"["10.0.0.0/33"]"#).await?;
     check(&bed, "events.start", "newest").await?;
+    check(&bed, "telemetry.listen", "9464").await?;
     check(&bed, "no.such_key", "1").await?;
     check(&bed, "kafka.properties", r#"{"group.id":"x"}"#).await?;
     let ran = Installation::new(&bed)?

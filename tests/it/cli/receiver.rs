@@ -117,7 +117,7 @@ async fn what_it_cannot_do_is_said(_bed: Bed) -> Outcome {
     let address = taken.local_addr()?.to_string();
     for (arguments, code, words) in [
         (["--listen", &*address], 1, "choose another address"),
-        (["--listen", "8080"], 2, "--listen"),
+        (["--listen", "8080"], 2, "must be an IP address and a port"),
         (
             ["--secret", "hunter2"],
             2,
