@@ -155,13 +155,14 @@ async fn an_invalid_subscription_is_not_written(bed: Bed) -> Outcome {
             "{ran:?}"
         );
     }
-    for text in ["", "[]", "{\"url\":", "{\"url\":1,\"url\":2}"] {
+    for (text, words) in [
+        ("", "stdin is empty"),
+        ("[]", "nothing is written"),
+        ("{\"url\":", "nothing is written"),
+        ("{\"url\":1,\"url\":2}", "nothing is written"),
+    ] {
         let put = ["subscriptions", "put", "-"];
-        check(
-            &installation.command_fed(&put, text).await?,
-            1,
-            &["nothing is written"],
-        );
+        check(&installation.command_fed(&put, text).await?, 1, &[words]);
     }
     let long = format!("{{\"description\":\"{}\"}}", "x".repeat(5 << 20));
     let ran = installation
