@@ -117,8 +117,7 @@ Examples:
   hooktide health
   hooktide health --ready --address dispatcher-0:9464
 
-Without --address the process that listens on `telemetry.listen` of this machine is asked: the one
-that is run with the same settings.
+Without --address the process of this machine that has the same `telemetry.listen` is asked.
 Exit code 1: it says no, or does not answer.")]
     Health(health::Arguments),
     /// Receive webhooks: an endpoint to try things out with
