@@ -12,6 +12,7 @@ mod verify;
 
 mod avro; // Avro schemas against JSON Schemas, examples and released ones
 mod commands; // exit codes, and settings as the binary takes them
+mod compose; // the compose file and the Dockerfile, read
 mod dashboards; // queries of the dashboard and the alerts against the metrics
 mod deployment; // the image and the compose file against the binary
 mod generated; // pages made from the schemas, the settings and the command line

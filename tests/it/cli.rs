@@ -21,6 +21,7 @@ tests! {
     kafka:
         what_is_put_and_produced_by_command_is_delivered,
         wrong_topics_are_named,
+        topics_of_events_are_created_on_demand,
         without_a_cluster_commands_end_and_say_so,
         completions_need_no_settings,
 }
@@ -106,6 +107,39 @@ async fn wrong_topics_are_named(bed: Bed) -> Outcome {
     let own = ["events", "produce", "--topic", &installation.topic("dlq")];
     let ran = installation.command_fed(&own, GOOD).await?;
     check(&ran, 2, &["one of Hooktide's own topics"]);
+    Ok(())
+}
+
+async fn topics_of_events_are_created_on_demand(bed: Bed) -> Outcome {
+    let installation = Installation::new(&bed)?;
+    let (first, second) = (
+        format!("{}-orders", installation.id()),
+        format!("{}-invoices", installation.id()),
+    );
+    let topics = json!([first, second, "^pattern-.*"]).to_string();
+    let installation = installation.set("events.topics", &topics);
+    let made = installation.command(&["topics", "create"]).await?;
+    assert_eq!(made.code, Some(0), "{made:?}");
+    assert!(
+        !made.stdout.contains(&format!("created {first}")),
+        "{made:?}"
+    );
+    assert!(made.stdout.contains("topics create --events"), "{made:?}");
+    installation.kafka().create_topic(&first, 2, &[]).await?;
+    let made = installation
+        .command(&["topics", "create", "--events"])
+        .await?;
+    assert_eq!(made.code, Some(0), "{made:?}");
+    assert!(
+        made.stdout.contains(&format!("existing {first}\n")),
+        "{made:?}"
+    );
+    assert!(
+        made.stdout.contains(&format!("created {second}\n")),
+        "{made:?}"
+    );
+    assert!(made.stderr.contains("`^pattern-.*`"), "{made:?}");
+    assert!(installation.kafka().read_topic(&second).await?.is_empty());
     Ok(())
 }
 

@@ -24,7 +24,6 @@ tests! {
         patterns_match_no_own_topics,
         wrong_topics_are_refused_by_name,
         topics_are_created_once,
-        topics_of_events_are_created_on_demand,
         the_younger_of_two_with_one_instance_id_stays,
         a_second_sigterm_ends_at_once,
         wrong_settings_are_refused_by_key,
@@ -336,39 +335,6 @@ async fn topics_are_created_once(bed: Bed) -> Outcome {
     assert_eq!(create().await?, (BTreeSet::new(), own));
     let checked = installation.command(&["topics", "check"]).await?;
     assert_eq!(checked.code, Some(0), "{checked:?}");
-    Ok(())
-}
-
-async fn topics_of_events_are_created_on_demand(bed: Bed) -> Outcome {
-    let installation = Installation::new(&bed)?;
-    let (first, second) = (
-        format!("{}-orders", installation.id()),
-        format!("{}-invoices", installation.id()),
-    );
-    let topics = json!([first, second, "^pattern-.*"]).to_string();
-    let installation = installation.set("events.topics", &topics);
-    let made = installation.command(&["topics", "create"]).await?;
-    assert_eq!(made.code, Some(0), "{made:?}");
-    assert!(
-        !made.stdout.contains(&format!("created {first}")),
-        "{made:?}"
-    );
-    assert!(made.stdout.contains("topics create --events"), "{made:?}");
-    installation.kafka().create_topic(&first, 2, &[]).await?;
-    let made = installation
-        .command(&["topics", "create", "--events"])
-        .await?;
-    assert_eq!(made.code, Some(0), "{made:?}");
-    assert!(
-        made.stdout.contains(&format!("existing {first}\n")),
-        "{made:?}"
-    );
-    assert!(
-        made.stdout.contains(&format!("created {second}\n")),
-        "{made:?}"
-    );
-    assert!(made.stderr.contains("`^pattern-.*`"), "{made:?}");
-    assert!(installation.kafka().read_topic(&second).await?.is_empty());
     Ok(())
 }
 
