@@ -35,6 +35,9 @@ pub struct SubscriptionReader {
 struct Shared {
     at: TopicPartition,
     consumer: BaseConsumer<Context>,
+    /// Asks for the topic's end. A connection answers in turn: behind the consumer's Fetch, which waits
+    /// for records, every question would take `fetch.wait.max.ms`.
+    asker: BaseConsumer<Context>,
     table: RwLock<SubscriptionTable>,
     /// The offset below which everything is in the table.
     position: AtomicI64,
@@ -89,14 +92,18 @@ impl SubscriptionReader {
         counts: IntGaugeVec,
         health: Component,
     ) -> Result<Self, SubscriptionReaderError> {
+        let client = || {
+            config.create_with_context(Context {
+                log: ClientLog::new("subscriptions"),
+            })
+        };
         let shared = Arc::new(Shared {
             at: TopicPartition {
                 topic,
                 partition: 0,
             },
-            consumer: config.create_with_context(Context {
-                log: ClientLog::new("subscriptions"),
-            })?,
+            consumer: client()?,
+            asker: client()?,
             counts,
             health,
             table: RwLock::new(table),
@@ -183,9 +190,11 @@ impl Shared {
     }
 
     fn ask_end(&self, timeout: Duration) -> KafkaResult<i64> {
-        let (_, end) =
-            self.consumer
-                .fetch_watermarks(&self.at.topic, self.at.partition, timeout)?;
+        // Serves its events, of which it has none but errors.
+        drop(self.asker.poll(Duration::ZERO));
+        let (_, end) = self
+            .asker
+            .fetch_watermarks(&self.at.topic, self.at.partition, timeout)?;
         if end < self.position.load(Ordering::Acquire) {
             // Whoever asked must not take the old table for one that has reached this end.
             self.is_loaded.store(false, Ordering::Release);
