@@ -3,7 +3,6 @@
 
 mod address_policy;
 mod address_range;
-pub mod bare_loop;
 mod client;
 mod connection;
 mod connection_budget;

@@ -148,6 +148,9 @@ fn only_their_rooms_touch_kafka_and_the_http_client() {
                 const CLIENT: [&str; 3] = ["hyper::client", "hyper_util::client", "tower"];
                 source.forbid(&CLIENT, "only src/http touches it", offences);
             }
+            if source.path != "src/bench/bare_loop.rs" && source.path != "src/bench/error.rs" {
+                source.forbid(&["reqwest"], "only the bare loop uses it", offences);
+            }
         }
     });
 }

@@ -1,6 +1,5 @@
 //! Why nothing was measured.
 
-use crate::http::bare_loop::BareLoopError;
 use crate::installation::InstallationError;
 use crate::kafka::errand::ErrandError;
 use crate::kafka::topic_admin::TopicAdminError;
@@ -38,7 +37,7 @@ pub enum BenchError {
     },
     /// The bare loop.
     #[error("the bare loop failed: {}", caused(.0))]
-    BareLoop(#[from] BareLoopError),
+    BareLoop(#[from] reqwest::Error),
     /// A signal.
     #[error("interrupted")]
     Interrupted,
