@@ -13,6 +13,7 @@ pub mod bare_loop;
 mod child;
 mod error;
 pub mod load;
+pub mod neighbour;
 pub mod plan;
 pub mod receiver;
 pub mod report;
@@ -23,6 +24,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use clap::ValueEnum;
 use indicatif::ProgressBar;
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -39,8 +41,10 @@ use crate::role::Role;
 use crate::shutdown;
 use crate::topic::Topic;
 use child::{Child, Part};
+use load::Load;
+use neighbour::Neighbour;
 use receiver::Count;
-use report::{Figures, Latency};
+use report::{Beside, Figures, Latency};
 use usage::Usage;
 
 /// How long everything may take to be ready.
@@ -49,6 +53,9 @@ const READY: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the receiver is asked how far it is.
 const GLANCE: Duration = Duration::from_millis(100);
+/// How long neighbours misbehave before anything is measured beside them, and how fast their events come.
+const HEAD_START: Duration = Duration::from_secs(5);
+const NEIGHBOUR_RATE: u32 = 200;
 /// Events before those that count: connections, groups and tables are warm after them.
 const WARM_UP: u64 = 200;
 /// Requests of the bare loop; enough for seconds, few enough not to bore.
@@ -140,7 +147,7 @@ impl Bench<'_> {
         self.bar.set_message("warming up");
         let warm_up = WARM_UP.min(self.plan.events());
         receiver.reset()?;
-        self.load(warm_up, None)?.finished()?;
+        self.load(&self.own(warm_up, None))?.finished()?;
         self.watch(&mut receiver, warm_up * self.plan.fan_out(), &mut processes)?;
 
         receiver.reset()?;
@@ -151,10 +158,15 @@ impl Bench<'_> {
         let pids: Vec<u32> = processes.iter().map(Child::id).collect();
         let look = || (Usage::of_all(&pids), broker.and_then(Usage::of));
         let before = look();
-        let load = self.load(self.plan.events(), self.plan.rate())?;
+        let own = self.own(self.plan.events(), self.plan.rate());
+        let load = self.load(&own)?;
         let count = self.watch(&mut receiver, expected, &mut processes)?;
         let after = look();
         let loaded = load.finished()?;
+        let beside = match self.plan.beside() {
+            Some(neighbour) => Some(self.beside(neighbour, &own, &mut receiver, &mut processes)?),
+            None => None,
+        };
         for process in processes {
             process.stop();
         }
@@ -169,8 +181,60 @@ impl Bench<'_> {
             broker_cpu_s_per_1000: usage::cpu_between(before.1, after.1)
                 .map(|cpu| report::per_1000(cpu, count.distinct)),
             doubled: count.requests - count.distinct,
+            beside: beside.map(|latency| Beside::new(latency, Latency::of(&count))),
             latency_ms: Latency::of(&count),
         })
+    }
+
+    /// The same once more, beside endpoints that behave badly.
+    fn beside(
+        &self,
+        neighbour: Neighbour,
+        own: &Load,
+        receiver: &mut Part,
+        processes: &mut [Child],
+    ) -> Result<Option<Latency>, BenchError> {
+        let mut command = self.installation.child()?;
+        let kind = neighbour.to_possible_value();
+        let kind = kind.as_ref().map_or("", |value| value.get_name());
+        command.args(["bench-part", "neighbour", kind]);
+        let mut neighbours = Part::spawn("neighbour", &mut command)?;
+        let first_type = self.plan.types();
+        let numbered = (first_type..).zip(neighbours.listening()?);
+        self.put(numbered.map(|(number, at)| (format!("beside-{number}"), number, at)))?;
+        let whole = HEAD_START + Duration::from_secs_f64(own.seconds()) + HEAD_START;
+        let theirs = self.load(&Load {
+            events: whole.as_secs() * u64::from(NEIGHBOUR_RATE),
+            types: neighbour.endpoints(),
+            first_type,
+            rate: Some(NEIGHBOUR_RATE),
+            ..own.clone()
+        })?;
+        self.bar.set_message("head start");
+        let began = Instant::now();
+        while began.elapsed() < HEAD_START {
+            self.go_on()?;
+            thread::sleep(GLANCE);
+        }
+        self.bar.set_message("beside");
+        receiver.reset()?;
+        let load = self.load(own)?;
+        let count = self.watch(receiver, self.plan.deliveries(), processes)?;
+        load.finished()?;
+        drop(theirs);
+        Ok(Latency::of(&count))
+    }
+
+    /// The load that is measured.
+    fn own(&self, events: u64, rate: Option<u32>) -> Load {
+        Load {
+            topic: self.installation.events.clone(),
+            events,
+            size: self.plan.size(),
+            first_type: 0,
+            types: self.plan.types(),
+            rate,
+        }
     }
 
     fn start_receiver(&self) -> Result<Part, BenchError> {
@@ -182,20 +246,21 @@ impl Bench<'_> {
         Part::spawn("receiver", &mut command)
     }
 
-    fn load(&self, events: u64, rate: Option<u32>) -> Result<Load, BenchError> {
+    fn load(&self, load: &Load) -> Result<Loading, BenchError> {
         let mut command = self.installation.child()?;
         command
             .args(["bench-part", "load"])
-            .args(["--topic", &self.installation.events])
-            .args(["--events", &events.to_string()])
-            .args(["--size", &self.plan.size().to_string()])
-            .args(["--types", &self.plan.types().to_string()]);
-        if let Some(rate) = rate {
+            .args(["--topic", &load.topic])
+            .args(["--events", &load.events.to_string()])
+            .args(["--size", &load.size.to_string()])
+            .args(["--first-type", &load.first_type.to_string()])
+            .args(["--types", &load.types.to_string()]);
+        if let Some(rate) = load.rate {
             command.args(["--rate", &rate.to_string()]);
             // Batches would be latency of the load's own making.
             command.env("HOOKTIDE__KAFKA__PROPERTIES__LINGER_MS", "0");
         }
-        Ok(Load(Part::spawn("load", &mut command)?))
+        Ok(Loading(Part::spawn("load", &mut command)?))
     }
 
     fn bare_loop(&self, at: SocketAddr) -> Result<Figures, BenchError> {
@@ -219,19 +284,30 @@ impl Bench<'_> {
     }
 
     fn put_subscriptions(&self, endpoints: &[SocketAddr]) -> Result<(), BenchError> {
+        let numbers = (0..self.plan.subscriptions()).zip(endpoints.iter().cycle());
+        self.put(numbers.map(|(number, at)| {
+            let event_type = number / self.plan.fan_out();
+            (format!("bench-{number}"), event_type, *at)
+        }))
+    }
+
+    /// Writes subscriptions of an id, an event type by its number, and an endpoint.
+    fn put(
+        &self,
+        subscriptions: impl Iterator<Item = (String, u64, SocketAddr)>,
+    ) -> Result<(), BenchError> {
         let config = &self.installation.config;
         let writer =
             RecordWriter::connect_to_table(config, &config.topics.name(Topic::Subscriptions))?;
-        for number in 0..self.plan.subscriptions() {
-            let at = endpoints[number as usize % endpoints.len()];
+        for (id, event_type, at) in subscriptions {
             let secret: [u8; 32] = rand::random();
             let value = json!({
                 "version": 1,
-                "url": format!("http://{at}/{number}"),
-                "events": [load::event_type(number / self.plan.fan_out())],
+                "url": format!("http://{at}/{id}"),
+                "events": [load::event_type(event_type)],
                 "secrets": [format!("whsec_{}", BASE64_STANDARD.encode(secret))],
             });
-            let key = format!("default/bench-{number}");
+            let key = format!("default/{id}");
             writer.write(0, Some(key.as_bytes()), Some(value.to_string().as_bytes()))?;
         }
         writer.settle();
@@ -298,9 +374,9 @@ impl Bench<'_> {
 }
 
 /// A load under way.
-struct Load(Part);
+struct Loading(Part);
 
-impl Load {
+impl Loading {
     fn finished(mut self) -> Result<load::Done, BenchError> {
         self.0.read()
     }

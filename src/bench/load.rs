@@ -32,13 +32,21 @@ pub struct Load {
     pub events: u64,
     /// Bytes of each.
     pub size: usize,
-    /// Event types, taken in turn.
+    /// The number of the first event type.
+    pub first_type: u64,
+    /// Event types from there on, taken in turn.
     pub types: u64,
     /// Events a second; none: as fast as Kafka takes them.
     pub rate: Option<u32>,
 }
 
 impl Load {
+    /// How long it takes at its rate, in seconds.
+    pub(super) fn seconds(&self) -> f64 {
+        let rate = self.rate.map_or(f64::INFINITY, f64::from);
+        self.events as f64 / rate
+    }
+
     /// Produces.
     ///
     /// # Errors
@@ -51,7 +59,12 @@ impl Load {
                 let due = began + Duration::from_secs_f64(number as f64 / f64::from(rate));
                 thread::sleep(due.saturating_duration_since(Instant::now()));
             }
-            let event = event(number, &event_type(number % self.types), self.size, now());
+            let event = event(
+                number,
+                &event_type(self.first_type + number % self.types),
+                self.size,
+                now(),
+            );
             writer.write(0, None, Some(event.as_bytes()))?;
             if let Some((_, error)) = writer.failure() {
                 return Err(error);

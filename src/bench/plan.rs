@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::neighbour::Neighbour;
+
 /// The most endpoints: each has a port of its own.
 const MOST_RECEIVERS: u32 = 1_000;
 /// The most hooktide processes.
@@ -24,6 +26,7 @@ pub struct Plan {
     fan_out: u64,
     receivers: u32,
     rate: Option<u32>,
+    beside: Option<Neighbour>,
     processes: usize,
     #[serde(rename = "delay_ms", serialize_with = "as_millis")]
     delay: Duration,
@@ -44,6 +47,8 @@ pub struct Wish {
     pub receivers: u32,
     /// Events a second; none: as fast as Kafka takes them.
     pub rate: Option<u32>,
+    /// Endpoints beside which the same is measured once more.
+    pub beside: Option<Neighbour>,
     /// How many `hooktide run` share the work.
     pub processes: usize,
     /// How long an endpoint takes to answer.
@@ -62,6 +67,9 @@ pub enum PlanError {
     /// Every event type has the same number of subscriptions.
     #[error("--subscriptions must be a multiple of --fan-out")]
     FanOut,
+    /// What is measured beside others is latency, which says nothing while all is waiting.
+    #[error("--beside needs a --rate")]
+    Beside,
     /// Ports and processes of one machine.
     #[error("at most {MOST_RECEIVERS} --receivers and {MOST_PROCESSES} --processes")]
     TooMany,
@@ -80,6 +88,7 @@ impl Plan {
             fan_out,
             receivers,
             rate,
+            beside,
             processes,
             delay,
         } = wish;
@@ -87,6 +96,9 @@ impl Plan {
         let subscriptions = subscriptions.unwrap_or(usual.next_multiple_of(fan_out.max(1)));
         if events == 0 || fan_out == 0 || receivers == 0 || processes == 0 || rate == Some(0) {
             return Err(PlanError::Zero);
+        }
+        if beside.is_some() && rate.is_none() {
+            return Err(PlanError::Beside);
         }
         if !(LEAST_SIZE..=GREATEST_SIZE).contains(&size) {
             return Err(PlanError::Size);
@@ -104,6 +116,7 @@ impl Plan {
             fan_out,
             receivers,
             rate,
+            beside,
             processes,
             delay,
         })
@@ -149,6 +162,11 @@ impl Plan {
         self.rate
     }
 
+    /// Endpoints beside which the same is measured once more.
+    pub fn beside(&self) -> Option<Neighbour> {
+        self.beside
+    }
+
     /// How many `hooktide run` share the work.
     pub fn processes(&self) -> usize {
         self.processes
@@ -175,6 +193,7 @@ mod tests {
         fan_out: 1,
         receivers: 1,
         rate: None,
+        beside: None,
         processes: 1,
         delay: Duration::ZERO,
     };
@@ -212,6 +231,10 @@ mod tests {
         check(|wish| wish.events = 0, PlanError::Zero);
         check(|wish| wish.fan_out = 0, PlanError::Zero);
         check(|wish| wish.rate = Some(0), PlanError::Zero);
+        check(
+            |wish| wish.beside = Some(Neighbour::Hang),
+            PlanError::Beside,
+        );
         check(|wish| wish.size = 10, PlanError::Size);
         check(|wish| wish.size = 1 << 20, PlanError::Size);
         check(|wish| wish.subscriptions = Some(0), PlanError::FanOut);

@@ -32,6 +32,30 @@ pub struct Report {
     pub doubled: u64,
     /// From produced to arrived.
     pub latency_ms: Option<Latency>,
+    /// The same beside endpoints that behave badly, if that was asked for.
+    pub beside: Option<Beside>,
+}
+
+/// Latency beside endpoints that behave badly.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Beside {
+    /// From produced to arrived.
+    pub latency_ms: Option<Latency>,
+    /// Its median ÷ that without neighbours.
+    pub p50_ratio: Option<f64>,
+    /// The same of the 99th percentile.
+    pub p99_ratio: Option<f64>,
+}
+
+impl Beside {
+    pub(super) fn new(beside: Option<Latency>, alone: Option<Latency>) -> Self {
+        let ratio = |of: fn(Latency) -> f64| Some(of(beside?) / of(alone?));
+        Self {
+            latency_ms: beside,
+            p50_ratio: ratio(|latency| latency.p50),
+            p99_ratio: ratio(|latency| latency.p99),
+        }
+    }
 }
 
 /// How fast, and at what cost.
@@ -74,6 +98,16 @@ impl Latency {
     pub(super) fn of(count: &Count) -> Option<Self> {
         let [p50, p95, p99, max] = count.latency?.map(|micros| micros as f64 / 1_000.0);
         Some(Self { p50, p95, p99, max })
+    }
+}
+
+impl fmt::Display for Latency {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { p50, p95, p99, max } = self;
+        write!(
+            to,
+            "p50 {p50:.1} ms, p95 {p95:.1} ms, p99 {p99:.1} ms, max {max:.1} ms"
+        )
     }
 }
 
@@ -136,10 +170,16 @@ impl fmt::Display for Report {
             )?;
         }
         if let Some(latency) = &self.latency_ms {
+            writeln!(to, "produced to arrived: {latency}")?;
+        }
+        if let Some(beside) = &self.beside
+            && let (Some(latency), Some(p50), Some(p99)) =
+                (beside.latency_ms, beside.p50_ratio, beside.p99_ratio)
+        {
+            writeln!(to, "beside bad neighbours: {latency}")?;
             writeln!(
                 to,
-                "produced to arrived: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
-                latency.p50, latency.p95, latency.p99, latency.max
+                "  that is {p50:.2} times the median, and {p99:.2} times the 99th percentile"
             )?;
         }
         writeln!(

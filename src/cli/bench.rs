@@ -11,6 +11,7 @@ use url::Url;
 
 use super::{Failure, Output, environment, output};
 use crate::bench::load::Load;
+use crate::bench::neighbour::Neighbour;
 use crate::bench::plan::Wish;
 use crate::bench::{self, BenchError, Plan, bare_loop, receiver};
 use crate::config::Config;
@@ -43,6 +44,9 @@ pub(super) struct Arguments {
     /// Events a second; without it they are produced at once
     #[arg(long, value_name = "N")]
     rate: Option<u32>,
+    /// Measure once more beside endpoints that behave so, which get 200 events a second
+    #[arg(long, value_name = "KIND", requires = "rate")]
+    beside: Option<Neighbour>,
     /// How many `hooktide run` share the work
     #[arg(long, value_name = "N", default_value_t = 1)]
     processes: usize,
@@ -58,6 +62,7 @@ impl Arguments {
             fan_out: self.fan_out,
             receivers: self.receivers,
             rate: self.rate,
+            beside: self.beside,
             processes: self.processes,
             delay: self.delay,
         });
@@ -121,10 +126,18 @@ pub(super) enum Part {
         events: u64,
         #[arg(long)]
         size: usize,
+        #[arg(long, default_value_t = 0)]
+        first_type: u64,
         #[arg(long)]
         types: u64,
         #[arg(long)]
         rate: Option<u32>,
+    },
+    /// Behaves badly
+    #[command(after_help = "Example:\n  hooktide bench-part neighbour hang")]
+    Neighbour {
+        /// How
+        kind: Neighbour,
     },
     /// Posts the same body over and over
     #[command(
@@ -153,6 +166,7 @@ impl Part {
                 topic,
                 events,
                 size,
+                first_type,
                 types,
                 rate,
             } => {
@@ -160,11 +174,13 @@ impl Part {
                     topic,
                     events,
                     size,
+                    first_type,
                     types,
                     rate,
                 };
                 receiver::say(&load.run(config).map_err(anyhow::Error::from)?)
             }
+            Self::Neighbour { kind } => kind.run(),
             Self::BareLoop {
                 url,
                 requests,
