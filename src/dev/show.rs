@@ -13,14 +13,15 @@ use super::totals::Totals;
 use crate::clock::Timestamp;
 use crate::record::{Coordinates, RecordedAttempt};
 
-/// How long an event's line waits for further tasks after the first.
-const FURTHER_TASKS: Duration = Duration::from_millis(100);
+/// How long an event's line waits for further tasks after the first: they stand on other partitions,
+/// which a busy machine reads some time later.
+const FURTHER_TASKS: Duration = Duration::from_millis(400);
 /// How long it waits for the first: no subscription wants the event, or the router is away.
 const FIRST_TASK: Duration = Duration::from_secs(2);
 /// How long every line waits, at least; longer than further tasks do.
-const MOMENT: Duration = Duration::from_millis(200);
+const MOMENT: Duration = Duration::from_millis(500);
 /// How long that of a dead letter waits: it stands behind the request that was the last.
-const AFTERWARDS: Duration = Duration::from_millis(250);
+const AFTERWARDS: Duration = Duration::from_millis(550);
 /// Lines that may wait; more are let go early.
 const ROOM: usize = 10_000;
 /// How much is shown of an error.

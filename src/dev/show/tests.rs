@@ -62,11 +62,11 @@ fn an_event_waits_for_its_tasks_and_stands_before_its_requests() {
     show.take(&task(1), at(50));
     show.take(&attempt("delivered", Some(204), None, None), at(60));
     show.take(&task(1), at(90));
-    assert!(show.lines(at(199)).is_empty());
-    let first = show.lines(at(200));
+    assert!(show.lines(at(499)).is_empty());
+    let first = show.lines(at(500));
     assert_eq!(first[0].at, Duration::ZERO);
     assert_eq!(texts(first), ["order.created evt_1 of acme → 2 tasks"]);
-    let second = texts(show.lines(at(300)));
+    let second = texts(show.lines(at(600)));
     assert_eq!(
         second,
         ["evt_1 to acme/shop, attempt 2: 204 in 12 ms → delivered"]
