@@ -45,6 +45,8 @@ pub struct Show {
     waiting: BTreeMap<(Timestamp, u64), Waiting>,
     /// The places of events that wait for their tasks.
     events: HashMap<Coordinates, (Timestamp, u64)>,
+    /// Tasks that were read before their event, which stands on another topic.
+    early: HashMap<Coordinates, u64>,
     sequence: u64,
 }
 
@@ -63,6 +65,7 @@ impl Show {
             totals: Totals::default(),
             waiting: BTreeMap::new(),
             events: HashMap::new(),
+            early: HashMap::new(),
             sequence: 0,
         }
     }
@@ -86,9 +89,11 @@ impl Show {
                 tenant,
             } => {
                 let text = format!("{event_type} {id} of {tenant}");
-                let place = self.wait(now, FIRST_TASK, "event", text, Mood::Plain);
+                let tasks = self.early.remove(at).unwrap_or_default();
+                let moment = if tasks > 0 { MOMENT } else { FIRST_TASK };
+                let place = self.wait(now, moment, "event", text, Mood::Plain);
                 if let Some(waiting) = self.waiting.get_mut(&place) {
-                    waiting.tasks = Some((at.clone(), 0));
+                    waiting.tasks = Some((at.clone(), tasks));
                 }
                 self.events.insert(at.clone(), place);
             }
@@ -183,6 +188,11 @@ impl Show {
 
     fn task_of(&mut self, source: &Coordinates, now: Timestamp) {
         let Some(place) = self.events.get_mut(source) else {
+            // Those that come too late for their event's line end here too, and are forgotten.
+            if self.early.len() >= ROOM {
+                self.early.clear();
+            }
+            *self.early.entry(source.clone()).or_default() += 1;
             return;
         };
         let Some(mut waiting) = self.waiting.remove(place) else {

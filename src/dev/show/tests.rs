@@ -77,6 +77,18 @@ fn an_event_waits_for_its_tasks_and_stands_before_its_requests() {
 }
 
 #[test]
+fn a_task_that_is_read_before_its_event_counts() {
+    let mut show = Show::new(START, Detail::Everything);
+    show.take(&task(1), at(0));
+    show.take(&event(1), at(5));
+    show.take(&task(1), at(10));
+    assert_eq!(
+        texts(show.lines(at(505))),
+        ["order.created evt_1 of acme → 2 tasks"]
+    );
+}
+
+#[test]
 fn requests_say_what_came_and_what_follows() {
     fn check(sighting: Sighting, expected: &str, mood: Mood) {
         let mut show = Show::new(START, Detail::Everything);
