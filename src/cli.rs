@@ -4,6 +4,7 @@
 mod bench;
 mod config;
 mod dev;
+mod endpoints;
 mod events;
 mod health;
 mod input;
@@ -23,6 +24,7 @@ use clap_complete::Shell;
 use crate::config::Config;
 use crate::kafka::client_config;
 use crate::role::Role;
+use endpoints::EndpointsCommand;
 use events::EventsCommand;
 use subscriptions::SubscriptionsCommand;
 
@@ -148,6 +150,9 @@ Exit code 1: it cannot listen there.")]
     /// Who wants which events, and where
     #[command(subcommand)]
     Subscriptions(SubscriptionsCommand),
+    /// Endpoints that fail, are disabled, or are to pause
+    #[command(subcommand)]
+    Endpoints(EndpointsCommand),
     /// Events, as upstream systems produce them
     #[command(subcommand)]
     Events(EventsCommand),
@@ -271,6 +276,7 @@ impl Cli {
                 Ok(())
             }
             Command::Subscriptions(command) => command.run(&config()?, output),
+            Command::Endpoints(command) => command.run(&config()?, output),
             Command::Events(command) => command.run(&config()?, output),
         }
     }
@@ -365,6 +371,11 @@ mod tests {
             &["subscriptions", "get", ".hidden"],
             &["subscriptions", "delete"],
             &["subscriptions", "list", "--tenant", ""],
+            &["endpoints", "pause"],
+            &["endpoints", "pause", "--host", "a", "--tenant", "acme"],
+            &["endpoints", "pause", "--host", "https://a"],
+            &["endpoints", "resume", "--subscription", "a/b"],
+            &["endpoints", "enable"],
             &["events", "produce", "file"],
             &["events", "produce", "--topic", "a b"],
             &["completions", "tcsh"],

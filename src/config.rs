@@ -68,6 +68,10 @@ pub struct Config {
     pub http: HttpSettings,
     /// What is written about each request.
     pub attempts: AttemptsSettings,
+    /// When endpoints are disabled.
+    pub endpoints: EndpointsSettings,
+    /// How often people are told.
+    pub notices: NoticesSettings,
     /// How a process ends.
     pub shutdown: ShutdownSettings,
     /// How a process is watched.
@@ -92,6 +96,8 @@ struct Written {
     breaker: BreakerSettings,
     http: HttpSettings,
     attempts: AttemptsSettings,
+    endpoints: EndpointsSettings,
+    notices: NoticesSettings,
     shutdown: ShutdownSettings,
     telemetry: TelemetrySettings,
 }
@@ -275,6 +281,30 @@ pub enum RecordedAttempts {
     Failures,
     /// No request.
     None,
+}
+
+/// `endpoints`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointsSettings {
+    /// Whether endpoints that fail for long are disabled.
+    pub auto_disable: bool,
+    /// After how long.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub disable_after: Duration,
+    /// After how many attempts, at least 1.
+    pub disable_min_attempts: u64,
+    /// The share of both after which people are told, 0 to 1.
+    pub warn_at: f64,
+}
+
+/// `notices`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoticesSettings {
+    /// At most one of a kind about an endpoint in so long.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub window: Duration,
 }
 
 /// `shutdown`.

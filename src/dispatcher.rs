@@ -12,11 +12,13 @@
 //! always seen one after the other.
 
 pub mod adoptions;
+pub mod auto_disable;
 pub mod conclusion;
 pub mod deadline;
 pub mod decision;
 pub mod desk;
 pub mod endpoints;
+pub mod equipment;
 pub mod heard;
 pub mod held_task;
 pub mod on_the_wire;
@@ -26,7 +28,9 @@ pub mod request;
 pub mod resting;
 pub mod settings;
 pub mod signature;
+pub mod standing;
 pub mod table_gate;
+pub mod windows;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,20 +41,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
 use crate::http::flights::{Flights, Landed};
+use crate::kafka::endpoint_reader::Restoration;
 use crate::kafka::lanes::{Lanes, Taken};
 use crate::kafka::member::{Event, Member, MemberError, PartitionReader, Start};
 use crate::kafka::record::{Incoming, TopicPartition};
-use crate::kafka::subscription_reader::SubscriptionReader;
-use crate::metrics::DispatcherMetrics;
 use crate::offset_tracker::FinishedSet;
-use crate::secret_store::SecretStore;
 use crate::subscription_table::Compiled;
-use crate::telemetry::{Component, State};
+use crate::telemetry::State;
 use conclusion::Sent;
 use desk::{Desk, LaneView, TableView};
+pub use equipment::Equipment;
 use held_task::HeldTask;
 use on_the_wire::{Adopted, Back, InFlight, OnTheWire};
-use settings::Settings;
 
 /// The longest pause of the loop. A sweep follows it, so a lost wake-up costs no more than this.
 const SWEEP: Duration = Duration::from_millis(100);
@@ -64,20 +66,6 @@ const LAST_COMMITS: Duration = Duration::from_secs(2);
 /// How long offsets that moved without a record may stay uncommitted.
 const IDLE_COMMIT: Duration = Duration::from_secs(1);
 
-/// What a dispatcher works with, beside its member.
-pub struct Equipment {
-    /// The table that tasks are looked up in.
-    pub subscriptions: Arc<SubscriptionReader>,
-    /// Where referenced secrets are read.
-    pub secrets: SecretStore,
-    /// Bounds and names.
-    pub settings: Settings,
-    /// What it counts.
-    pub metrics: DispatcherMetrics,
-    /// How it says that it moves.
-    pub health: Component,
-}
-
 /// The loop and all that it owns.
 pub struct Dispatcher {
     member: Member,
@@ -86,6 +74,8 @@ pub struct Dispatcher {
     lanes: Lanes,
     desk: Desk,
     on_the_wire: OnTheWire<Landed>,
+    /// Of the endpoints' states, after an assignment: nothing is taken in before it is over.
+    restoration: Restoration,
     commits: u64,
     last_commit: Instant,
     last_sweep: Instant,
@@ -95,19 +85,8 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// A dispatcher on this thread's member.
     pub fn new(member: Member, flights: Flights, with: Equipment) -> Self {
-        with.subscriptions.wake_on_change(member.waker().clone());
-        let Settings {
-            ladder,
-            ledger,
-            endpoints,
-            ..
-        } = &with.settings;
-        let desk = Desk::new(
-            ladder.clone(),
-            ledger.clone(),
-            endpoints.clone(),
-            with.metrics.clone(),
-        );
+        with.wake_on_change(member.waker());
+        let desk = with.desk();
         Self {
             member,
             flights,
@@ -115,6 +94,7 @@ impl Dispatcher {
             lanes: Lanes::default(),
             desk,
             on_the_wire: OnTheWire::default(),
+            restoration: Restoration::default(),
             commits: 0,
             last_commit: Instant::now(),
             last_sweep: Instant::now(),
@@ -172,6 +152,11 @@ impl Dispatcher {
             finished.insert(start.at.clone(), start.finished.clone());
         }
         let settings = &self.with.settings;
+        let tier_0 = &settings.ledger.deliveries;
+        let owned = finished.keys().filter(|at| at.topic == *tier_0);
+        let owned: Vec<i32> = owned.map(|at| at.partition).collect();
+        self.desk.assigned(owned.iter().copied().collect());
+        self.restoration = Restoration::of(owned);
         self.lanes = Lanes::assigned(partitions, &settings.delays, settings.holes_per_partition);
         // An outcome is adopted if its record is read here again; a record that is finished, or
         // that is somebody else's now, is not.
@@ -198,6 +183,7 @@ impl Dispatcher {
     /// Before partitions go: lets requests end and commits what is finished, within a budget.
     fn hand_back(&mut self) {
         self.await_flights(Instant::now() + HAND_BACK_REQUESTS);
+        self.desk.tell_all(Timestamp::now());
         self.settle(Instant::now() + HAND_BACK_COMMITS);
     }
 
@@ -241,6 +227,7 @@ impl Dispatcher {
             }
             self.commit();
         }
+        self.desk.tell_all(Timestamp::now());
         self.settle(Instant::now() + LAST_COMMITS);
         tracing::info!(
             unanswered = self.on_the_wire.len(),
@@ -257,7 +244,8 @@ impl Dispatcher {
 
     fn take_in(&mut self) {
         let now = Timestamp::now();
-        while !self.is_memory_full()
+        while self.with.endpoints.is_restored(&mut self.restoration)
+            && !self.is_memory_full()
             && let Some(taken) = self.lanes.take(now)
         {
             match taken {
@@ -307,14 +295,16 @@ impl Dispatcher {
         let subscriptions = &self.with.subscriptions;
         let table = subscriptions.table();
         let position = subscriptions.position();
+        let endpoints = self.with.endpoints.table();
         let result = work(
             &mut self.desk,
             TableView {
+                endpoints: &endpoints,
                 table: &table,
                 position,
             },
         );
-        drop(table);
+        drop((table, endpoints));
         for (lane, offset) in self.desk.take_finished() {
             self.lanes.finish(lane, offset);
         }
@@ -422,7 +412,11 @@ impl Dispatcher {
     /// Starts a transaction with all that is finished. False: there is nothing.
     fn start_commit(&mut self) -> bool {
         self.last_commit = Instant::now();
-        let progress = self.lanes.progress();
+        let mut progress = self.lanes.progress();
+        if progress.is_empty() && !self.desk.outbox().is_empty() {
+            // Of what follows from no task: an endpoint that is enabled, a notice.
+            progress.extend(self.lanes.standstill());
+        }
         if progress.is_empty() {
             return false;
         }
@@ -452,6 +446,9 @@ impl Dispatcher {
         self.last_sweep = Instant::now();
         let now = Timestamp::now();
         self.lanes.look_again();
+        if self.restoration.is_over() {
+            self.at_desk(|desk, view| desk.merge(view, now));
+        }
         self.make_room(now);
         if self.last_forgetting.elapsed() >= FORGET {
             self.last_forgetting = Instant::now();
@@ -480,7 +477,7 @@ impl Dispatcher {
     }
 
     fn pause(&mut self) {
-        let may_take_in = !self.is_memory_full();
+        let may_take_in = self.restoration.is_over() && !self.is_memory_full();
         if may_take_in && self.lanes.has_something_now() {
             return;
         }

@@ -3,6 +3,7 @@
 
 pub mod client_config;
 pub mod client_log;
+pub mod endpoint_reader;
 pub mod errand;
 pub mod lane;
 pub mod lanes;
@@ -10,6 +11,7 @@ pub mod member;
 pub mod mock;
 pub mod record;
 pub mod subscription_reader;
+pub mod table_reader;
 pub mod topic_admin;
 pub mod topic_follower;
 pub mod topic_rules;

@@ -21,6 +21,7 @@ pub mod config;
 pub mod dev;
 pub mod dispatcher;
 pub mod duration_text;
+pub mod endpoint_table;
 pub mod http;
 pub mod installation;
 pub mod kafka;

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
 use crate::config::{EventTopic, EventsSettings};
+use crate::kafka::endpoint_reader::EndpointReader;
 use crate::kafka::member::{
     Event as GroupEvent, FirstStart, Member, MemberError, PartitionReader, Progress, ReadError,
     Start,
@@ -63,10 +64,26 @@ pub struct Settings {
     pub batch_bytes: usize,
 }
 
+/// What events are matched with.
+pub struct Tables {
+    /// Who wants what.
+    pub subscriptions: Arc<SubscriptionReader>,
+    /// Who cannot be delivered to.
+    pub endpoints: Arc<EndpointReader>,
+}
+
+impl Tables {
+    /// Whether the subscriptions have, and the endpoints were read at all: those have no clock. A task
+    /// for an endpoint that is disabled at the same time is given up by the dispatcher.
+    fn have_passed(&self, end: i64) -> bool {
+        self.subscriptions.position() >= end && self.endpoints.is_loaded()
+    }
+}
+
 /// The loop and all that it owns.
 pub struct Router {
     member: Member,
-    subscriptions: Arc<SubscriptionReader>,
+    tables: Tables,
     settings: Settings,
     metrics: RouterMetrics,
     kafka_metrics: KafkaMetrics,
@@ -95,16 +112,17 @@ impl Router {
     /// A router on this thread's member.
     pub fn new(
         member: Member,
-        subscriptions: Arc<SubscriptionReader>,
+        tables: Tables,
         settings: Settings,
         metrics: RouterMetrics,
         kafka_metrics: KafkaMetrics,
         health: Component,
     ) -> Self {
-        subscriptions.wake_on_change(member.waker().clone());
+        tables.subscriptions.wake_on_change(member.waker().clone());
+        tables.endpoints.wake_on_change(member.waker().clone());
         Self {
             member,
-            subscriptions,
+            tables,
             settings,
             metrics,
             kafka_metrics,
@@ -206,7 +224,7 @@ impl Router {
     }
 
     fn serve(&mut self) -> Result<(), MemberError> {
-        match self.member.serve(self.subscriptions.position())? {
+        match self.member.serve(self.tables.subscriptions.position())? {
             None | Some(GroupEvent::Committed) => Ok(()),
             Some(GroupEvent::Assigned(partitions)) => {
                 self.assigned(partitions);
@@ -310,11 +328,16 @@ impl Router {
                 self.pending_bytes = self.pending_bytes.saturating_sub(record.size());
                 self.inputs[input].position = record.at.offset + 1;
                 let routed = {
-                    let table = self.subscriptions.table();
-                    route(&record, &table, &self.settings.to, Timestamp::now())
+                    let table = self.tables.subscriptions.table();
+                    let endpoints = self.tables.endpoints.table();
+                    let (to, now) = (&self.settings.to, Timestamp::now());
+                    route(&record, &table, &endpoints, to, now)
                 };
                 let result = routed.result.as_str();
                 self.metrics.event(&record.at.topic, result, routed.tasks);
+                for reason in routed.skipped {
+                    self.metrics.skipped(reason);
+                }
                 for reason in routed.rejects {
                     self.kafka_metrics.rejected(reason);
                 }
@@ -352,9 +375,9 @@ impl Router {
         let mut end: Option<(i64, Instant)> = None;
         while !shutdown.is_cancelled() && !self.pending.is_empty() {
             match end {
-                Some((end, _)) if self.subscriptions.position() >= end => return Ok(true),
+                Some((end, _)) if self.tables.have_passed(end) => return Ok(true),
                 Some((_, asked)) if asked.elapsed() < ASK_AGAIN => thread::park_timeout(SWEEP),
-                Some(_) | None => match self.subscriptions.ask_end(Duration::from_secs(1)) {
+                Some(_) | None => match self.tables.subscriptions.ask_end(Duration::from_secs(1)) {
                     Ok(asked) => {
                         end = Some((asked, Instant::now()));
                         continue;

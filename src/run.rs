@@ -17,12 +17,14 @@ pub use error::RunError;
 
 use crate::clock::Timestamp;
 use crate::config::{Config, RecordedAttempts, Start};
+use crate::dispatcher::auto_disable::Rule;
 use crate::dispatcher::conclusion::Ledger;
 use crate::dispatcher::endpoints::{self, breaker};
-use crate::dispatcher::{self, Dispatcher, Equipment};
+use crate::dispatcher::{self, Dispatcher, Equipment, standing};
 use crate::http;
 use crate::http::flights::Flights;
 use crate::kafka::client_config;
+use crate::kafka::endpoint_reader::EndpointReader;
 use crate::kafka::member::{FirstStartRule, Member, MemberError, Settings};
 use crate::kafka::record::Outgoing;
 use crate::kafka::subscription_reader::SubscriptionReader;
@@ -36,7 +38,7 @@ use crate::retry::policy::DEFAULT_JITTER;
 use crate::retry::{Ladder, Policy};
 use crate::role::Role;
 use crate::router::routing::Destinations;
-use crate::router::{self, Router};
+use crate::router::{self, Router, Tables};
 use crate::shutdown;
 use crate::subscription_table::SubscriptionTable;
 use crate::telemetry::{Component, Health, TelemetryServer};
@@ -110,6 +112,7 @@ pub fn run_in(
     let kafka_metrics = KafkaMetrics::register(&registry)?;
     // Every component exists before the first question to `/ready`: none can be overlooked.
     let table_health = health.component("subscriptions", Instant::now());
+    let endpoints_health = health.component("endpoints", Instant::now());
     for role in roles {
         health.component(role.as_str(), Instant::now());
     }
@@ -136,6 +139,13 @@ pub fn run_in(
         kafka_metrics.subscriptions.clone(),
         table_health,
     )?);
+    let endpoints = Arc::new(EndpointReader::start(
+        &client_config::table_reader(config),
+        config.topics.name(Topic::Endpoints).into(),
+        facts.partitions,
+        kafka_metrics.endpoints.clone(),
+        endpoints_health,
+    )?);
     let process = Process {
         config,
         facts: &facts,
@@ -147,11 +157,13 @@ pub fn run_in(
         kafka_metrics: &kafka_metrics,
         health: &health,
         subscriptions: &subscriptions,
+        endpoints: &endpoints,
         shutdown,
         kept_connections,
     };
     let result = process.run_roles(roles, runtime);
     subscriptions.stop();
+    endpoints.stop();
     served.cancel();
     result
 }
@@ -227,6 +239,7 @@ struct Process<'a> {
     kafka_metrics: &'a KafkaMetrics,
     health: &'a Health,
     subscriptions: &'a Arc<SubscriptionReader>,
+    endpoints: &'a Arc<EndpointReader>,
     shutdown: &'a CancellationToken,
     /// Connections to endpoints that may stay open.
     kept_connections: usize,
@@ -322,18 +335,13 @@ impl Process<'_> {
         let kafka_metrics = self.kafka_metrics.clone();
         let health = self.health.component(role.as_str(), Instant::now());
         let member = self.member_settings(role);
-        let subscriptions = Arc::clone(self.subscriptions);
+        let tables = Tables {
+            subscriptions: Arc::clone(self.subscriptions),
+            endpoints: Arc::clone(self.endpoints),
+        };
         self.spawn(role, move |shutdown| {
             let member = Member::join(member, may_go_on(&health, shutdown))?;
-            Router::new(
-                member,
-                subscriptions,
-                settings,
-                metrics,
-                kafka_metrics,
-                health,
-            )
-            .run(shutdown)
+            Router::new(member, tables, settings, metrics, kafka_metrics, health).run(shutdown)
         })
     }
 
@@ -362,6 +370,7 @@ impl Process<'_> {
         let client = http::Client::new(&settings, HttpMetrics::register(self.registry)?)?;
         let parts = Equipment {
             subscriptions: Arc::clone(self.subscriptions),
+            endpoints: Arc::clone(self.endpoints),
             secrets: config.secret_store(),
             settings: self.dispatcher_settings(user_agent)?,
             metrics: DispatcherMetrics::register(self.registry)?,
@@ -416,9 +425,24 @@ impl Process<'_> {
             default_max_age: config.retry.max_age,
             instance: self.instance.clone(),
         };
+        let endpoints = &config.endpoints;
+        let standing = standing::Settings {
+            rule: Rule {
+                is_on: endpoints.auto_disable,
+                after: endpoints.disable_after,
+                min_attempts: endpoints.disable_min_attempts,
+                warn_at: endpoints.warn_at,
+            },
+            endpoints: name(Topic::Endpoints),
+            notices: name(Topic::Notices),
+            partitions: self.facts.partitions,
+            window: config.notices.window,
+            instance: self.instance.clone(),
+        };
         Ok(dispatcher::settings::Settings {
             ladder,
             ledger,
+            standing,
             delays,
             attempts_partitions: self.facts.attempts_partitions,
             endpoints: endpoints::Settings {

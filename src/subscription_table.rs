@@ -3,7 +3,7 @@
 //! The newest record of a key decides. If it is invalid, so is the subscription: nothing is sent
 //! for it until it is corrected, and what pends waits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::record::SubscriptionKey;
@@ -11,6 +11,9 @@ use crate::record::subscription::{Rules, State, Subscription, SubscriptionError}
 use crate::router::filter::{FilterError, FilterSet};
 use crate::router::matcher::Matcher;
 use crate::router::payload::{Fields, FieldsError};
+
+/// How many changes are remembered.
+const RECENT: usize = 10_000;
 
 /// A subscription that can be delivered to, with what is compiled from it.
 #[derive(Debug)]
@@ -83,6 +86,10 @@ pub struct SubscriptionTable {
     by_key: HashMap<SubscriptionKey, u32>,
     matcher: Matcher<u32>,
     counts: Counts,
+    /// The last changes: revision and key.
+    recent: VecDeque<(i64, SubscriptionKey)>,
+    /// All changes from this revision on are among them.
+    recent_from: i64,
 }
 
 impl Compiled {
@@ -117,6 +124,8 @@ impl SubscriptionTable {
             by_key: HashMap::new(),
             matcher: Matcher::default(),
             counts: Counts::default(),
+            recent: VecDeque::new(),
+            recent_from: 0,
         }
     }
 
@@ -129,6 +138,12 @@ impl SubscriptionTable {
                 return Change::Ignored;
             }
         };
+        if self.recent.len() == RECENT
+            && let Some((revision, _)) = self.recent.pop_front()
+        {
+            self.recent_from = revision + 1;
+        }
+        self.recent.push_back((offset, key.clone()));
         let Some(value) = value else {
             self.remove(&key);
             return Change::Deleted;
@@ -180,6 +195,23 @@ impl SubscriptionTable {
             })
     }
 
+    /// What has changed from a revision on: each change, if they are few enough to be remembered; or
+    /// else the newest record of each key that still has one.
+    pub fn changes_since(&self, revision: i64) -> Vec<(i64, SubscriptionKey)> {
+        let is_meant = |changed: &(i64, SubscriptionKey)| changed.0 >= revision;
+        if revision >= self.recent_from {
+            return self
+                .recent
+                .iter()
+                .filter(|c| is_meant(c))
+                .cloned()
+                .collect();
+        }
+        let entries = self.slots.iter().flatten();
+        let newest = entries.map(|entry| (entry.revision, entry.key.clone()));
+        newest.filter(is_meant).collect()
+    }
+
     /// How many subscriptions are in each state.
     pub fn counts(&self) -> Counts {
         self.counts
@@ -225,5 +257,38 @@ impl Counts {
                 State::Disabled => &mut self.disabled,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_remembered_up_to_a_bound() {
+        let mut table = SubscriptionTable::new(Rules::default());
+        let put = |table: &mut SubscriptionTable, key: &str, offset| {
+            let value = br#"{"url":"https://e.com/","events":["*"],"signatures":[]}"#;
+            table.apply(Some(key.as_bytes()), Some(value), offset);
+        };
+        put(&mut table, "t/deleted", 0);
+        put(&mut table, "t/kept", 1);
+        table.apply(Some(b"t/deleted"), None, 2);
+        let revisions = |table: &SubscriptionTable, from| {
+            let mut found: Vec<_> = table.changes_since(from).into_iter().map(|c| c.0).collect();
+            found.sort_unstable();
+            found
+        };
+        assert_eq!(revisions(&table, 0), [0, 1, 2]);
+        assert_eq!(revisions(&table, 2), [2]);
+        assert!(revisions(&table, 3).is_empty());
+        for offset in (3..).take(RECENT) {
+            put(&mut table, "t/busy", offset);
+        }
+        // Further back, deletions are not known any more.
+        let last = 2 + i64::try_from(RECENT).unwrap();
+        assert_eq!(revisions(&table, 0), [1, last]);
+        assert_eq!(revisions(&table, last - 1), [last - 1, last]);
+        assert_eq!(table.recent.len(), RECENT);
     }
 }

@@ -8,8 +8,8 @@
 //! | `dlq` | as in `deliveries` | as in `deliveries`, with the reason in headers | 30 d |
 //! | `attempts` | tenant/id | an attempt | 30 d |
 //! | `rejects` | as it came | what could not be read, with the reason in headers | 30 d |
-//! | `notices` | tenant/id | what operators should hear of | 30 d |
-//! | `endpoints` | tenant/id | the state of an endpoint | compacted |
+//! | `notices` | tenant/id | what people should hear of, as events | 30 d |
+//! | `endpoints` | tenant/id, or a wish's or cursor's own | the state of an endpoint, what operators wish, what is told | compacted |
 //!
 //! `deliveries`, every `retry.<delay>` and `endpoints` have equal partition counts, so that the same
 //! number of each is owned by one process.

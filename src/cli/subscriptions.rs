@@ -14,14 +14,14 @@ use serde_json::json;
 
 use super::{Failure, Output, output};
 use crate::config::Config;
-use crate::kafka::errand::{NewestRecord, RecordWriter, newest_records};
+use crate::kafka::errand::{Expected, NewestRecord, RecordWriter, newest_records};
 use crate::record::SubscriptionKey;
 use crate::telemetry::start_log;
 use crate::topic::Topic;
 use view::View;
 
 /// Whose subscriptions are meant where nobody says.
-const DEFAULT_TENANT: &str = "default";
+pub(super) const DEFAULT_TENANT: &str = "default";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SubscriptionsCommand {
@@ -91,14 +91,14 @@ Exit code 1: there is no such subscription, or Kafka has not acknowledged it.")]
     },
 }
 
-fn id(text: &str) -> Result<String, String> {
+pub(super) fn id(text: &str) -> Result<String, String> {
     match SubscriptionKey::try_new(DEFAULT_TENANT, text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }
 
-fn tenant(text: &str) -> Result<String, String> {
+pub(super) fn tenant(text: &str) -> Result<String, String> {
     match SubscriptionKey::try_new(text, "any") {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(error.to_string()),
@@ -118,7 +118,7 @@ impl SubscriptionsCommand {
     }
 }
 
-fn key(tenant: &str, id: &str) -> anyhow::Result<SubscriptionKey> {
+pub(super) fn key(tenant: &str, id: &str) -> anyhow::Result<SubscriptionKey> {
     Ok(SubscriptionKey::try_new(tenant, id)?)
 }
 
@@ -132,7 +132,8 @@ fn get(config: &Config, key: &SubscriptionKey, format: Output) -> anyhow::Result
 }
 
 fn list(config: &Config, tenant: Option<&str>, format: Output) -> anyhow::Result<()> {
-    let records = newest_records(config, &config.topics.name(Topic::Subscriptions), |_| true)?;
+    let topic = config.topics.name(Topic::Subscriptions);
+    let records = newest_records(config, &topic, Expected::One, |_| true)?;
     let all = records.len();
     let rules = config.subscription_rules();
     // Sorted by their bytes, `a-b/c` would come before `a/c`.
@@ -176,14 +177,17 @@ fn delete(config: &Config, key: &SubscriptionKey, format: Output) -> anyhow::Res
 }
 
 /// The newest record of a key, if it is no tombstone.
-fn newest(config: &Config, key: &SubscriptionKey) -> anyhow::Result<Option<NewestRecord>> {
+pub(super) fn newest(
+    config: &Config,
+    key: &SubscriptionKey,
+) -> anyhow::Result<Option<NewestRecord>> {
     let topic = config.topics.name(Topic::Subscriptions);
     let wanted = Bytes::from(key.to_string());
-    let mut records = newest_records(config, &topic, |key| *key == *wanted)?;
+    let mut records = newest_records(config, &topic, Expected::One, |key| *key == *wanted)?;
     Ok(records.remove(&wanted))
 }
 
-fn unknown(key: &SubscriptionKey) -> anyhow::Error {
+pub(super) fn unknown(key: &SubscriptionKey) -> anyhow::Error {
     anyhow!(
         "there is no subscription {key}: `hooktide subscriptions list` shows those of all tenants"
     )

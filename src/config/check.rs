@@ -7,13 +7,14 @@ use super::error::{ConfigError, Origin};
 use super::events::EventTopic;
 use super::layer::Layer;
 use super::{
-    BreakerSettings, Config, HttpSettings, KafkaSettings, RetrySettings, TopicCreation, Written,
+    BreakerSettings, Config, EndpointsSettings, HttpSettings, KafkaSettings, RetrySettings,
+    TopicCreation, Written,
 };
 use crate::duration_text::canonical;
 use crate::record::subscription::LONGEST_AGE;
 use crate::retry::Policy;
 use crate::retry::policy::DEFAULT_JITTER;
-use crate::topic::{self, Topics};
+use crate::topic::{self, Topic, Topics};
 
 /// librdkafka wants `session.timeout.ms` ≤ `max.poll.interval.ms`, which we fix at this.
 const MAX_POLL_INTERVAL: Duration = Duration::from_secs(60);
@@ -129,6 +130,9 @@ fn checked(mut written: Written, layer: Layer) -> Result<Config, Broken> {
         "attempts.response_bytes",
         "must not be more than `http.response_limit`",
     )?;
+    endpoints(&written.endpoints)?;
+    let window = written.notices.window;
+    duration("notices.window", window, Duration::ZERO, 24 * HOUR)?;
     duration(
         "shutdown.timeout",
         written.shutdown.timeout,
@@ -156,6 +160,8 @@ fn checked(mut written: Written, layer: Layer) -> Result<Config, Broken> {
         breaker: written.breaker,
         http: written.http,
         attempts: written.attempts,
+        endpoints: written.endpoints,
+        notices: written.notices,
         shutdown: written.shutdown,
         telemetry: written.telemetry,
         layer,
@@ -259,7 +265,10 @@ fn events(events: &[EventTopic], own: &Topics) -> Checked {
             continue;
         };
         topic::check_name(topic).map_err(|error| broken(&key, error))?;
-        hold(!own.is_own(topic), &key, "is one of Hooktide's own topics")?;
+        // Notices have the form of events, and may be delivered: for those who ask for it by name.
+        let may_be_read = matches!(own.parse(topic), None | Some(Topic::Notices));
+        let rule = "is one of Hooktide's own topics, of which only `notices` holds events";
+        hold(may_be_read, &key, rule)?;
     }
     Ok(())
 }
@@ -306,6 +315,15 @@ fn http(http: &HttpSettings) -> Checked {
         "must be false without `http.proxy`",
     )?;
     at_least_one_byte("http.response_limit", http.response_limit)
+}
+
+fn endpoints(endpoints: &EndpointsSettings) -> Checked {
+    let second = Duration::from_secs(1);
+    let after = endpoints.disable_after;
+    duration("endpoints.disable_after", after, second, 366 * 24 * HOUR)?;
+    let attempts = endpoints.disable_min_attempts;
+    range("endpoints.disable_min_attempts", attempts, 1, 1_000_000_000)?;
+    range("endpoints.warn_at", endpoints.warn_at, 0.0, 1.0)
 }
 
 fn name(key: &str, text: &str) -> Checked {

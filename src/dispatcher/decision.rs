@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::deadline;
 use crate::clock::Timestamp;
 use crate::record::subscription::State;
-use crate::record::{Parked, Reason, Subscription, TaskHeaders};
+use crate::record::{DisabledReason, Parked, Reason, Subscription, TaskHeaders};
 use crate::retry::{Hop, Ladder, Tier};
 use crate::subscription_table::{Compiled, Entry};
 
@@ -93,6 +93,37 @@ pub fn decide<'ladder>(
         },
         Hop::WaitInMemory(_) => Decision::Rest(due),
         Hop::Tier(tier) => Decision::Hop(tier),
+    }
+}
+
+impl<'ladder> Decision<'ladder> {
+    /// The same for an endpoint that is disabled, or that an operator has pause. What has come to an
+    /// end has done so all the same; what waits for its time goes on waiting.
+    #[must_use]
+    pub fn subject_to(
+        self,
+        disabled: Option<DisabledReason>,
+        is_braked: bool,
+        task: &TaskHeaders,
+        ladder: &'ladder Ladder,
+    ) -> Self {
+        match (self, disabled) {
+            (ended @ (Self::DeadLetter(..) | Self::Cancel | Self::AwaitTable), _) => ended,
+            (_, Some(DisabledReason::Gone)) => {
+                Self::DeadLetter(Reason::Gone, "the endpoint answered 410 before")
+            }
+            (_, Some(DisabledReason::Failing)) => Self::DeadLetter(
+                Reason::Disabled,
+                "the endpoint is disabled, as it failed for too long",
+            ),
+            (_, Some(DisabledReason::Operator)) => {
+                Self::DeadLetter(Reason::Disabled, "an operator has disabled the endpoint")
+            }
+            (Self::Send { .. }, None) if is_braked => {
+                Self::Park(ladder.park_delay(task.parks), Parked::Braked)
+            }
+            (decision, None) => decision,
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! when it may, and in the end leaves a finished offset and the records that follow from it. Pure:
 //! time, table and chance come in as arguments, so every path can be tried without Kafka or HTTP.
 
+mod telling;
+
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +20,10 @@ use super::heard::Heard;
 use super::held_task::HeldTask;
 use super::outbox::Outbox;
 use super::resting::Resting;
+use super::standing::Standing;
 use super::table_gate::TableGate;
 use crate::clock::Timestamp;
+use crate::endpoint_table::EndpointTable;
 use crate::kafka::record::{Incoming, Outgoing};
 use crate::metrics::DispatcherMetrics;
 use crate::record::{AttemptOutcome, Parked, Reason, SubscriptionKey};
@@ -40,6 +44,8 @@ pub struct Desk {
     resting: Resting<HeldTask>,
     /// Tasks that wait for a place at their endpoint.
     endpoints: Endpoints<HeldTask>,
+    /// Which endpoints fail or are disabled.
+    standing: Standing,
     outbox: Outbox,
     /// Lanes and offsets that are terminal since they were last asked for.
     finished: Vec<(usize, i64)>,
@@ -47,9 +53,11 @@ pub struct Desk {
     held: usize,
 }
 
-/// The subscriptions as they are now.
+/// The subscriptions and the endpoints as they are now.
 #[derive(Clone, Copy)]
 pub struct TableView<'a> {
+    /// What all processes know of endpoints.
+    pub endpoints: &'a EndpointTable,
     /// The table.
     pub table: &'a SubscriptionTable,
     /// Everything below this offset of its topic is in it; -1: it is being read, and says nothing.
@@ -75,6 +83,7 @@ impl Desk {
         ladder: Ladder,
         ledger: Ledger,
         endpoints: endpoints::Settings,
+        standing: Standing,
         metrics: DispatcherMetrics,
     ) -> Self {
         Self {
@@ -84,6 +93,7 @@ impl Desk {
             metrics,
             gate: TableGate::default(),
             resting: Resting::default(),
+            standing,
             outbox: Outbox::default(),
             finished: Vec::new(),
             held: 0,
@@ -192,7 +202,8 @@ impl Desk {
         caught_up: bool,
     ) {
         let max_age = self.ledger.default_max_age;
-        match decision(&task, &self.ladder, max_age, view, now, caught_up) {
+        let standing = &self.standing;
+        match decision(&task, &self.ladder, max_age, standing, view, now, caught_up) {
             Decision::Send { compiled, .. } => {
                 task.ready_since = now;
                 let terms = Terms::of(&compiled.subscription);
@@ -219,7 +230,8 @@ impl Desk {
             Decision::Cancel => {
                 tracing::debug!(delivery_id = %task.headers.delivery_id, subscription = %task.subscription, "subscription deleted, delivery cancelled");
                 self.metrics.cancelled();
-                self.finish(&task, []);
+                let notice = self.standing.cancelled(&task, now);
+                self.finish(&task, notice);
             }
         }
     }
@@ -286,6 +298,7 @@ impl Desk {
                 | Parked::Throttled
                 | Parked::RateLimited
                 | Parked::Paused
+                | Parked::Braked
                 | Parked::Invalid => Duration::MAX,
             };
             let until = until.min(last).min(now.after(longest));
@@ -313,7 +326,8 @@ impl Desk {
         while view.position >= 0
             && let Some(task) = self.endpoints.start_next(now)
         {
-            match decision(&task, &self.ladder, max_age, view, now, true) {
+            let standing = &self.standing;
+            match decision(&task, &self.ladder, max_age, standing, view, now, true) {
                 Decision::Send { compiled, revision } => {
                     return Some((task, compiled, revision));
                 }
@@ -364,6 +378,9 @@ impl Desk {
         );
         self.finish(sent.task, conclusion.records);
         self.hear(sent, conclusion.heard, now);
+        let (heard, dead) = (conclusion.heard, conclusion.dead);
+        let told = self.standing.heard(sent, heard, dead, view.endpoints, now);
+        self.write_all(told);
         self.put_off(view, now);
     }
 
@@ -398,6 +415,7 @@ fn decision<'ladder>(
     task: &HeldTask,
     ladder: &'ladder Ladder,
     default_max_age: Duration,
+    standing: &Standing,
     view: TableView<'_>,
     now: Timestamp,
     caught_up: bool,
@@ -407,7 +425,14 @@ fn decision<'ladder>(
         caught_up,
     };
     let entry = view.table.get(&task.subscription);
-    decide(&task.headers, entry, state, now, ladder, default_max_age)
+    let decision = decide(&task.headers, entry, state, now, ladder, default_max_age);
+    let (key, revision) = (&task.subscription, entry.map_or(-1, |entry| entry.revision));
+    let disabled = standing.disabled(view.endpoints, key, revision);
+    let host = entry.and_then(|entry| entry.content.as_ref().ok());
+    let host = host.and_then(|compiled| compiled.subscription.url().expose().host_str());
+    let is_braked = view.endpoints.is_braked(key, host.unwrap_or_default());
+    let disabled = disabled.map(|disabled| disabled.reason);
+    decision.subject_to(disabled, is_braked, &task.headers, ladder)
 }
 
 #[cfg(test)]

@@ -398,6 +398,7 @@ impl<T> Endpoint<T> {
             | Parked::RateLimited
             | Parked::Crowded
             | Parked::Paused
+            | Parked::Braked
             | Parked::Invalid => {
                 let behind_all = now.after(self.expected_wait(self.waiting.len(), now));
                 let step = self.step();

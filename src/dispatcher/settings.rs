@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::conclusion::Ledger;
 use super::endpoints;
+use super::standing;
 use crate::retry::Ladder;
 
 /// Bounds and names.
@@ -14,6 +15,8 @@ pub struct Settings {
     pub ladder: Ladder,
     /// Where things are written.
     pub ledger: Ledger,
+    /// What is written of endpoints, and by which rules.
+    pub standing: standing::Settings,
     /// How long records lie on each task topic; none on tier 0. Also tiers taken off the ladder.
     pub delays: HashMap<Arc<str>, Option<Duration>>,
     /// How many partitions the attempts topic has.

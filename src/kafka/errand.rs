@@ -15,7 +15,7 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
-pub use newest_records::{NewestRecord, newest_records};
+pub use newest_records::{Expected, NewestRecord, newest_records};
 pub use record_writer::{Landing, RecordWriter};
 
 use crate::config::Config;

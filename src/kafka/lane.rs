@@ -171,11 +171,16 @@ impl Lane {
             return None;
         }
         self.sent = revision;
-        Some(Progress {
+        Some(self.standstill())
+    }
+
+    /// What is finished here, be it news or not.
+    pub fn standstill(&self) -> Progress {
+        Progress {
             at: self.at().clone(),
             finished: self.tracker.finished_set(),
             first_start: self.first_start,
-        })
+        }
     }
 
     /// The transaction that carried [`Self::progress`] is committed.

@@ -124,6 +124,12 @@ impl Lanes {
         self.lanes.iter_mut().filter_map(Lane::progress).collect()
     }
 
+    /// What some partition's progress says already: for a transaction whose records follow from none.
+    /// Only while [`Self::progress`] has nothing.
+    pub fn standstill(&self) -> Option<Progress> {
+        self.lanes.first().map(Lane::standstill)
+    }
+
     /// The transaction that carried [`Self::progress`] is committed.
     pub fn committed(&mut self) {
         for lane in &mut self.lanes {

@@ -27,6 +27,8 @@ pub struct KafkaMetrics {
     rejects: IntCounterVec,
     /// Subscriptions in the table, by `state`: `active`, `paused`, `disabled`, `invalid`.
     pub subscriptions: IntGaugeVec,
+    /// Endpoints in the table, by `state`: `failing`, `disabled`, `braked` (which counts brakes).
+    pub endpoints: IntGaugeVec,
 }
 
 impl KafkaMetrics {
@@ -75,6 +77,12 @@ impl KafkaMetrics {
                 registry,
                 "hooktide_subscriptions",
                 "Subscriptions in the table",
+                &["state"],
+            )?,
+            endpoints: gauges(
+                registry,
+                "hooktide_endpoints",
+                "Endpoints that are not in order",
                 &["state"],
             )?,
         })

@@ -5,13 +5,17 @@ use std::time::Duration;
 use prometheus::{Histogram, IntCounter, IntCounterVec, Registry};
 
 use super::{EXCHANGE, add, counters, histogram};
+use crate::record::DisabledReason;
 
 /// What the router counts.
 #[derive(Clone, Debug)]
 pub struct RouterMetrics {
-    /// Events by `topic` and `result`: `matched`, `unmatched`, `skipped`, `rejected`.
+    /// Events by `topic` and `result`: `matched`, `unmatched`, `disabled`, `skipped`,
+    /// `rejected`.
     events: IntCounterVec,
     tasks: IntCounter,
+    /// Tasks that were not made, by why their endpoint is disabled.
+    skipped: IntCounterVec,
     table_wait: Histogram,
 }
 
@@ -29,6 +33,12 @@ impl RouterMetrics {
                 registry,
                 IntCounter::new("hooktide_tasks_total", "Delivery tasks made of events")?,
             )?,
+            skipped: counters(
+                registry,
+                "hooktide_skipped_tasks_total",
+                "Tasks that were not made, as their endpoint is disabled",
+                &["reason"],
+            )?,
             table_wait: histogram(
                 registry,
                 "hooktide_table_wait_seconds",
@@ -42,6 +52,11 @@ impl RouterMetrics {
     pub fn event(&self, topic: &str, result: &str, tasks: usize) {
         self.events.with_label_values(&[topic, result]).inc();
         self.tasks.inc_by(tasks as u64);
+    }
+
+    /// A task was not made, as its endpoint is disabled.
+    pub fn skipped(&self, reason: DisabledReason) {
+        self.skipped.with_label_values(&[reason.as_str()]).inc();
     }
 
     /// How long a batch waited until the table had passed the end that was asked for.

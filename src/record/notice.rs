@@ -1,4 +1,5 @@
-//! What the people behind a subscription should hear of, for the `notices` topic.
+//! What the people behind a subscription should hear of, for the `notices` topic. In the form of an
+//! event, so that it can be delivered like one.
 
 use serde::Serialize;
 
@@ -20,34 +21,76 @@ pub struct Notice {
     pub message: String,
     /// The process that noticed.
     pub instance: String,
+    /// What else there is to say.
+    pub details: NoticeDetails,
+}
+
+/// What only some kinds of notices say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct NoticeDetails {
+    /// Why, in one word.
+    pub reason: Option<String>,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// How many failures in a row.
+    pub failures: Option<u64>,
+    /// How many deliveries it stands for.
+    pub count: Option<u64>,
+    /// The last answer's status.
+    pub last_status: Option<u16>,
+    /// The class of what kept the last answer from coming.
+    pub last_error: Option<String>,
 }
 
 /// What can happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NoticeKind {
-    /// The newest record of a subscription breaks a rule: nothing is sent for it.
-    SubscriptionInvalid,
+    /// An endpoint has accepted nothing for long, and is disabled if it goes on so.
+    EndpointFailing,
+    /// An endpoint that was told to be failing takes requests again.
+    EndpointRecovered,
+    /// An endpoint wants less at a time.
+    EndpointThrottled,
     /// Nothing is sent to an endpoint any more.
     EndpointDisabled,
-    /// An endpoint that failed takes requests again.
-    EndpointRecovered,
+    /// A disabled endpoint is sent to again.
+    EndpointEnabled,
+    /// Deliveries were given up, their retries used up.
+    DeliveryExhausted,
+    /// Deliveries pended when their subscription was deleted.
+    DeliveriesCancelled,
+    /// A subscription has a new record, or was deleted.
+    SubscriptionChanged,
+    /// The newest record of a subscription breaks a rule: nothing is sent for it.
+    SubscriptionInvalid,
 }
 
 impl NoticeKind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [
-        Self::SubscriptionInvalid,
-        Self::EndpointDisabled,
+    pub const ALL: [Self; 9] = [
+        Self::EndpointFailing,
         Self::EndpointRecovered,
+        Self::EndpointThrottled,
+        Self::EndpointDisabled,
+        Self::EndpointEnabled,
+        Self::DeliveryExhausted,
+        Self::DeliveriesCancelled,
+        Self::SubscriptionChanged,
+        Self::SubscriptionInvalid,
     ];
 
     /// As records have it.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::SubscriptionInvalid => "subscription_invalid",
-            Self::EndpointDisabled => "endpoint_disabled",
-            Self::EndpointRecovered => "endpoint_recovered",
+            Self::EndpointFailing => "endpoint.failing",
+            Self::EndpointRecovered => "endpoint.recovered",
+            Self::EndpointThrottled => "endpoint.throttled",
+            Self::EndpointDisabled => "endpoint.disabled",
+            Self::EndpointEnabled => "endpoint.enabled",
+            Self::DeliveryExhausted => "delivery.exhausted",
+            Self::DeliveriesCancelled => "deliveries.cancelled",
+            Self::SubscriptionChanged => "subscription.changed",
+            Self::SubscriptionInvalid => "subscription.invalid",
         }
     }
 }
@@ -58,14 +101,20 @@ impl Notice {
     /// # Errors
     /// None that can happen: all its members can be written as JSON.
     pub fn encode(&self) -> serde_json::Result<Vec<u8>> {
+        let kind = self.kind.as_str();
         serde_json::to_vec(&Written {
-            kind: self.kind,
+            // One endpoint has no two notices of a kind in a millisecond.
+            id: format!("{kind}/{}/{}", self.subscription, self.at.as_millis()),
+            kind,
             tenant: self.subscription.tenant(),
-            subscription: self.subscription.id(),
-            revision: self.revision,
-            at: self.at,
-            message: &self.message,
-            instance: &self.instance,
+            timestamp: self.at,
+            data: Data {
+                subscription: self.subscription.id(),
+                revision: self.revision,
+                message: &self.message,
+                details: &self.details,
+                instance: &self.instance,
+            },
         })
     }
 }
@@ -73,39 +122,50 @@ impl Notice {
 /// The JSON form.
 #[derive(Serialize)]
 struct Written<'a> {
-    kind: NoticeKind,
+    id: String,
+    #[serde(rename = "type")]
+    kind: &'a str,
     tenant: &'a str,
+    timestamp: Timestamp,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
     subscription: &'a str,
     revision: i64,
-    at: Timestamp,
     message: &'a str,
+    #[serde(flatten)]
+    details: &'a NoticeDetails,
     instance: &'a str,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Event;
 
     #[test]
-    fn writes_one_json_object() {
+    fn writes_an_event() {
         let notice = Notice {
-            kind: NoticeKind::SubscriptionInvalid,
+            kind: NoticeKind::EndpointDisabled,
             subscription: "acme/shop".parse().unwrap(),
             revision: 12,
             at: Timestamp::from_millis(1_795_341_600_007),
-            message: "`url`: is missing".to_owned(),
+            message: "it answered 410".to_owned(),
             instance: "pod-0".to_owned(),
+            details: NoticeDetails {
+                reason: Some("gone".to_owned()),
+                last_status: Some(410),
+                ..NoticeDetails::default()
+            },
         };
         let written = String::from_utf8(notice.encode().unwrap()).unwrap();
-        let expected = r#"{"kind":"subscription_invalid","tenant":"acme","subscription":"shop","revision":12,"at":"2026-11-22T10:00:00.007Z","message":"`url`: is missing","instance":"pod-0"}"#;
+        let expected = r#"{"id":"endpoint.disabled/acme/shop/1795341600007","type":"endpoint.disabled","tenant":"acme","timestamp":"2026-11-22T10:00:00.007Z","data":{"subscription":"shop","revision":12,"message":"it answered 410","reason":"gone","since":null,"failures":null,"count":null,"last_status":410,"last_error":null,"instance":"pod-0"}}"#;
         assert_eq!(written, expected);
-    }
-
-    #[test]
-    fn names_kinds_alike_everywhere() {
-        for kind in NoticeKind::ALL {
-            let written = serde_json::to_string(&kind).unwrap();
-            assert_eq!(written, format!("\"{}\"", kind.as_str()));
-        }
+        let at = "notices/0/0".parse().unwrap();
+        let event = Event::parse(written.as_bytes(), &at, Timestamp::default()).unwrap();
+        assert_eq!(event.tenant(), "acme");
+        assert_eq!(event.event_type(), "endpoint.disabled");
     }
 }

@@ -17,6 +17,8 @@ pub enum Parked {
     RateLimited,
     /// Its endpoint is slower than its tasks come, and has its share of the window.
     Crowded,
+    /// An operator has its subscription, host or tenant pause.
+    Braked,
 }
 
 /// A word that is no such reason: of a newer version, perhaps.
@@ -25,13 +27,14 @@ pub struct UnknownParked;
 
 impl Parked {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Paused,
         Self::Invalid,
         Self::BreakerOpen,
         Self::Throttled,
         Self::RateLimited,
         Self::Crowded,
+        Self::Braked,
     ];
 
     /// As headers and metrics have it.
@@ -43,6 +46,7 @@ impl Parked {
             Self::Throttled => "throttled",
             Self::RateLimited => "rate_limited",
             Self::Crowded => "crowded",
+            Self::Braked => "braked",
         }
     }
 }

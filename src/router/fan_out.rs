@@ -7,8 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
+use crate::endpoint_table::EndpointTable;
 use crate::record::json_text::Document;
-use crate::record::{Coordinates, DeliveryId, Event, Headers, SubscriptionKey, TaskHeaders};
+use crate::record::{
+    Coordinates, DeliveryId, DisabledReason, Event, Headers, SubscriptionKey, TaskHeaders,
+};
 use crate::router::payload::{self, Defaults, Fields};
 use crate::subscription_table::{Compiled, Entry};
 
@@ -39,10 +42,16 @@ pub struct FanOut {
     pub tasks: Vec<NewTask>,
     /// Those that cannot be.
     pub too_large: Vec<TooLarge>,
+    /// Why the endpoints are disabled that get none.
+    pub skipped: Vec<DisabledReason>,
 }
 
 /// Makes the tasks of one event, whose value is `document`. `candidates` are the subscriptions that its tenant and type select;
-/// their filters are applied here. `passthrough` are the headers of the event's record that travel on.
+/// their filters are applied here. An endpoint that is disabled gets none. `passthrough` are the headers of the event's record that travel on.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one call, all of different types"
+)]
 pub fn fan_out<'a>(
     event: &Event,
     document: &Document<'_>,
@@ -50,6 +59,7 @@ pub fn fan_out<'a>(
     seen: Timestamp,
     passthrough: &Headers,
     candidates: impl Iterator<Item = (&'a Entry, &'a Arc<Compiled>)>,
+    endpoints: &EndpointTable,
     longest_body: usize,
 ) -> FanOut {
     let mut result = FanOut::default();
@@ -61,6 +71,10 @@ pub fn fan_out<'a>(
     let mut bodies: HashMap<Option<&Fields>, Bytes> = HashMap::new();
     for (entry, compiled) in candidates {
         if !compiled.filters.matches(document) {
+            continue;
+        }
+        if let Some(disabled) = endpoints.disabled(&entry.key, entry.revision) {
+            result.skipped.push(disabled.reason);
             continue;
         }
         let body = bodies

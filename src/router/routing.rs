@@ -6,9 +6,10 @@ use bytes::Bytes;
 
 use super::fan_out::fan_out;
 use crate::clock::Timestamp;
+use crate::endpoint_table::EndpointTable;
 use crate::kafka::record::{Incoming, Outgoing};
 use crate::record::json_text::Document;
-use crate::record::{Event, Headers, Reject};
+use crate::record::{DisabledReason, Event, Headers, Reject};
 use crate::subscription_table::SubscriptionTable;
 
 /// Where the router writes, and how much fits.
@@ -31,6 +32,8 @@ pub enum Result {
     Matched,
     /// Nobody asked for it.
     Unmatched,
+    /// The endpoints of all who asked for it are disabled.
+    Disabled,
     /// It has no value.
     Skipped,
     /// It is no event, or none of its tasks can be written.
@@ -43,6 +46,7 @@ impl Result {
         match self {
             Self::Matched => "matched",
             Self::Unmatched => "unmatched",
+            Self::Disabled => "disabled",
             Self::Skipped => "skipped",
             Self::Rejected => "rejected",
         }
@@ -60,12 +64,15 @@ pub struct Routed {
     pub tasks: usize,
     /// The reason of each reject, a short name from a fixed set.
     pub rejects: Vec<&'static str>,
+    /// For each task that was not made why its endpoint is disabled.
+    pub skipped: Vec<DisabledReason>,
 }
 
 /// Routes one record with the table as it is.
 pub fn route(
     record: &Incoming,
     table: &SubscriptionTable,
+    endpoints: &EndpointTable,
     to: &Destinations,
     now: Timestamp,
 ) -> Routed {
@@ -74,6 +81,7 @@ pub fn route(
         records: Vec::new(),
         tasks: 0,
         rejects: Vec::new(),
+        skipped: Vec::new(),
     };
     let Some(value) = &record.value else {
         return routed;
@@ -105,14 +113,17 @@ pub fn route(
         seen.min(now),
         &travels,
         candidates,
+        endpoints,
         to.longest_body,
     );
     routed.tasks = made.tasks.len();
     routed.result = match (made.tasks.is_empty(), made.too_large.is_empty()) {
         (false, _) => Result::Matched,
+        (true, true) if !made.skipped.is_empty() => Result::Disabled,
         (true, true) => Result::Unmatched,
         (true, false) => Result::Rejected,
     };
+    routed.skipped = made.skipped;
     for refused in made.too_large {
         let message = format!(
             "the body for {} has {} bytes, at most {} fit",
@@ -208,6 +219,7 @@ mod tests {
             ("acme/off", "*", r#","state":"disabled""#),
             ("acme/paused", "order.paid", r#","state":"paused""#),
             ("other/all", "*", ""),
+            ("gone/all", "order.*", ""),
         ] {
             let value = format!(
                 r#"{{"url":"https://e.com/","signatures":[],"events":["{events}"]{more}}}"#
@@ -215,7 +227,21 @@ mod tests {
             table.apply(Some(key.as_bytes()), Some(value.as_bytes()), 0);
         }
         assert_eq!(table.counts().invalid, 0);
-        route(&record(value), &table, &to(), Timestamp::from_millis(9))
+        route(
+            &record(value),
+            &table,
+            &endpoints(),
+            &to(),
+            Timestamp::from_millis(9),
+        )
+    }
+
+    /// In which one endpoint is gone.
+    fn endpoints() -> EndpointTable {
+        let mut endpoints = EndpointTable::default();
+        let state = br#"{"version":1,"disabled":{"reason":"gone","at":"2026-11-22T10:00:00Z","revision":0}}"#;
+        endpoints.apply(b"gone/all", Some(state), 0, 0);
+        endpoints
     }
 
     #[test]
@@ -261,6 +287,11 @@ mod tests {
             &["acme/small"],
             &["too_large"],
         );
+        let gone = r#"{"tenant":"gone","type":"order.made","data":1}"#;
+        check(Some(gone), Result::Disabled, &[], &[]);
+        assert_eq!(routed(Some(gone)).skipped, [DisabledReason::Gone]);
+        let other = r#"{"tenant":"gone","type":"user.made","data":1}"#;
+        check(Some(other), Result::Unmatched, &[], &[]);
         let none = event("user.made", &format!(r#""{}""#, "x".repeat(200)));
         check(none.as_deref(), Result::Rejected, &[], &["too_large"]);
     }

@@ -2,7 +2,7 @@
 
 use crate::http::{ClientError, TooFewFiles};
 use crate::kafka::member::MemberError;
-use crate::kafka::subscription_reader::SubscriptionReaderError;
+use crate::kafka::table_reader::TableReaderError;
 use crate::kafka::topic_admin::TopicAdminError;
 use crate::retry::{LadderError, PolicyError};
 use crate::role::Role;
@@ -31,9 +31,9 @@ pub enum RunError {
     /// The limit of open files is below `dispatcher.max_in_flight`.
     #[error(transparent)]
     TooFewFiles(#[from] TooFewFiles),
-    /// The subscriptions topic cannot be followed.
+    /// A topic that a table is made of cannot be followed.
     #[error(transparent)]
-    Subscriptions(#[from] SubscriptionReaderError),
+    Table(#[from] TableReaderError),
     /// A member of a group ended for good.
     #[error("{role}: {error}")]
     Member {
@@ -72,7 +72,7 @@ impl RunError {
                 ..
             } => true,
             Self::TopicAdmin(_)
-            | Self::Subscriptions(_)
+            | Self::Table(_)
             | Self::Member { .. }
             | Self::Panicked(_)
             | Self::Io(_)

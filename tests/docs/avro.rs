@@ -204,6 +204,6 @@ fn members_that_avro_does_not_know_are_noticed() {
     assert!(to_avro(&notice, &schema, &named(&schema)).is_err());
     notice.as_object_mut().unwrap().remove("more");
     assert!(to_avro(&notice, &schema, &named(&schema)).is_ok());
-    notice.as_object_mut().unwrap().remove("kind");
+    notice.as_object_mut().unwrap().remove("type");
     assert!(to_avro(&notice, &schema, &named(&schema)).is_err());
 }

@@ -52,7 +52,7 @@ fn exit_codes() {
 }
 
 /// Another value for each setting, as the environment gives it and as `config show` has it.
-const CHANGED: [(&str, &str, &str); 47] = [
+const CHANGED: [(&str, &str, &str); 52] = [
     ("application_id", "other", "\"other\""),
     ("instance_id", "pod-0", "\"pod-0\""),
     ("kafka.bootstrap_servers", "broker:9093", "\"broker:9093\""),
@@ -120,6 +120,11 @@ const CHANGED: [(&str, &str, &str); 47] = [
     ("http.ca_file", "", "\"\""),
     ("attempts.record", "failures", "\"failures\""),
     ("attempts.response_bytes", "0B", "\"0B\""),
+    ("endpoints.auto_disable", "false", "false"),
+    ("endpoints.disable_after", "1d", "\"1d\""),
+    ("endpoints.disable_min_attempts", "5", "5"),
+    ("endpoints.warn_at", "0.25", "0.25"),
+    ("notices.window", "1h", "\"1h\""),
     ("shutdown.timeout", "5s", "\"5s\""),
     ("telemetry.listen", "127.0.0.1:0", "\"127.0.0.1:0\""),
     ("telemetry.log", "debug", "\"debug\""),

@@ -43,7 +43,14 @@ fn records() {
     let mut content = "# Records\n\nWhat lies on the topics, beside [subscriptions](subscriptions.md). \
                        The schemas themselves, for JSON Schema and Avro, are in [schemas](../schemas).\n\n"
         .to_owned();
-    for record in ["event", "attempt", "dead_letter", "notice"] {
+    for record in [
+        "event",
+        "attempt",
+        "dead_letter",
+        "notice",
+        "endpoint_state",
+        "endpoint_wish",
+    ] {
         content += &page(record, 2);
         let (_, example) = &shown_examples(record)[0];
         write!(content, "```json\n{example}\n```\n\n").unwrap();

@@ -42,7 +42,15 @@ pub(crate) fn files(folder: &str, ending: &str) -> Vec<String> {
 }
 
 /// The records that have schemas, named as in `src/record/`.
-pub(crate) const RECORDS: [&str; 5] = ["event", "subscription", "attempt", "dead_letter", "notice"];
+pub(crate) const RECORDS: [&str; 7] = [
+    "event",
+    "subscription",
+    "attempt",
+    "dead_letter",
+    "notice",
+    "endpoint_state",
+    "endpoint_wish",
+];
 
 /// The examples of a record: file name and content.
 pub(crate) fn examples(record: &str) -> Vec<(String, Value)> {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hooktide::record::Reason;
+use hooktide::record::{DisabledReason, NoticeKind, Reason};
 use hooktide::role::Role;
 use hooktide::topic::Topic;
 use regex::Regex;
@@ -103,6 +103,11 @@ fn sections() -> BTreeMap<&'static str, BTreeSet<String>> {
         (
             "Park reasons",
             text_arms("src/record/parked.rs", "impl Parked", "fn as_str"),
+        ),
+        ("Notices", owned(NoticeKind::ALL.map(NoticeKind::as_str))),
+        (
+            "Disabled reasons",
+            owned(DisabledReason::ALL.map(DisabledReason::as_str)),
         ),
         ("Paths", literals("src/telemetry/server.rs", "/[a-z]+")),
     ])

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use hooktide::clock::Timestamp;
 use hooktide::record::subscription::Rules;
-use hooktide::record::{Event, Headers, TaskHeaders};
+use hooktide::record::{EndpointState, EndpointWish, Event, Headers, TaskHeaders};
 use hooktide::subscription_table::{Change, SubscriptionTable};
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
@@ -35,6 +35,8 @@ fn code_accepts(record: &str, value: &Value) -> Option<bool> {
             Some(change == Change::Put)
         }
         "dead_letter" => Some(TaskHeaders::decode(&headers(&value["headers"])?).is_ok()),
+        "endpoint_state" => Some(EndpointState::decode(value.to_string().as_bytes()).is_ok()),
+        "endpoint_wish" => Some(EndpointWish::decode(value.to_string().as_bytes()).is_ok()),
         "attempt" | "notice" => None,
         other => panic!("{other} is not a record"),
     }
@@ -116,7 +118,14 @@ fn each(value: &Value, visit: &mut impl FnMut(&Value)) {
 
 #[test]
 fn schemas_and_code_judge_damaged_examples_alike() {
-    for record in ["event", "subscription", "dead_letter"] {
+    let read = [
+        "event",
+        "subscription",
+        "dead_letter",
+        "endpoint_state",
+        "endpoint_wish",
+    ];
+    for record in read {
         let validator = validator(record);
         let (mut accepted, mut refused) = (0, 0);
         let mut disagreed = Vec::new();

@@ -7,8 +7,8 @@ use std::time::Duration;
 use hooktide::clock::Timestamp;
 use hooktide::record::subscription::TargetUrl;
 use hooktide::record::{
-    Attempt, AttemptOutcome, DeadLetter, Headers, Notice, NoticeKind, Reason, Reject,
-    SubscriptionKey, TaskHeaders,
+    Attempt, AttemptOutcome, DeadLetter, EndpointState, EndpointWish, Headers, Notice,
+    NoticeDetails, NoticeKind, Reason, Reject, SubscriptionKey, TaskHeaders,
 };
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -139,20 +139,36 @@ fn notices() {
     let schema = json("schemas/notice.schema.json");
     let kinds = NoticeKind::ALL.map(NoticeKind::as_str);
     assert_eq!(
-        schema["properties"]["kind"]["examples"],
+        schema["properties"]["type"]["examples"],
         serde_json::json!(kinds)
     );
     for (name, example) in examples("notice") {
+        let data = &example["data"];
+        let optional = |member: &str| data[member].as_str().map(str::to_owned);
         let notice = Notice {
             kind: *NoticeKind::ALL
                 .iter()
-                .find(|kind| example["kind"] == kind.as_str())
+                .find(|kind| example["type"] == kind.as_str())
                 .unwrap(),
-            subscription: key(&example),
-            revision: example["revision"].as_i64().unwrap(),
-            at: time(&example["at"]),
-            message: text(&example["message"]),
-            instance: text(&example["instance"]),
+            subscription: SubscriptionKey::try_new(
+                &text(&example["tenant"]),
+                &text(&data["subscription"]),
+            )
+            .unwrap(),
+            revision: data["revision"].as_i64().unwrap(),
+            at: time(&example["timestamp"]),
+            message: text(&data["message"]),
+            instance: text(&data["instance"]),
+            details: NoticeDetails {
+                reason: optional("reason"),
+                since: optional("since").map(|at| time(&at.into())),
+                failures: data["failures"].as_u64(),
+                count: data["count"].as_u64(),
+                last_status: data["last_status"]
+                    .as_u64()
+                    .map(|status| u16::try_from(status).unwrap()),
+                last_error: optional("last_error"),
+            },
         };
         let written: Value = serde_json::from_slice(&notice.encode().unwrap()).unwrap();
         assert_eq!(written, example, "{name}");
@@ -165,6 +181,21 @@ fn notices() {
             let written = serde_json::from_slice(&other.encode().unwrap()).unwrap();
             assert!(validator("notice").is_valid(&written), "{written}");
         }
+    }
+}
+
+#[test]
+fn what_is_known_and_wished_of_endpoints() {
+    for (name, example) in examples("endpoint_state") {
+        let state = EndpointState::decode(example.to_string().as_bytes()).unwrap();
+        let written: Value = serde_json::from_slice(&state.encode().unwrap()).unwrap();
+        assert_eq!(written, example, "{name}");
+        has_the_members_of("endpoint_state", &written);
+    }
+    for (name, example) in examples("endpoint_wish") {
+        let wish = EndpointWish::decode(example.to_string().as_bytes()).unwrap();
+        let written: Value = serde_json::from_slice(&wish.encode().unwrap()).unwrap();
+        assert_eq!(written, example, "{name}");
     }
 }
 

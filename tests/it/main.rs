@@ -18,6 +18,8 @@ mod commits;
 mod delivery;
 /// `hooktide dev`, all in one process.
 mod dev;
+/// Endpoints that are disabled, paused, and told about.
+mod endpoints;
 /// No endpoint can hurt another.
 mod isolation;
 /// Processes that come, go, die and return.
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         delivery::tests(),
         isolation::tests(),
         proxy::tests(),
+        endpoints::tests(),
         members::tests(),
         dev::tests(),
         bench::tests(),

@@ -1,10 +1,12 @@
 //! What becomes of a task, without Kafka or HTTP.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
 use prometheus::Registry;
 
+use super::super::{auto_disable, standing};
 use super::*;
 use crate::http::{Answer, ErrorClass, Exchange, Failure};
 use crate::record::subscription::Rules;
@@ -39,6 +41,22 @@ fn ledger() -> Ledger {
     }
 }
 
+fn standing() -> Standing {
+    Standing::new(standing::Settings {
+        rule: auto_disable::Rule {
+            is_on: true,
+            after: Duration::from_hours(1),
+            min_attempts: 2,
+            warn_at: 0.5,
+        },
+        endpoints: "endpoints".into(),
+        notices: "notices".into(),
+        partitions: 4,
+        window: Duration::from_mins(1),
+        instance: "i".into(),
+    })
+}
+
 fn desk() -> Desk {
     let ladder = Ladder::try_new([1, 3, 10].map(Duration::from_secs)).unwrap();
     Desk::new(
@@ -55,6 +73,7 @@ fn desk() -> Desk {
             max_in_flight: 1_024,
             max_per_host: 256,
         },
+        standing(),
         DispatcherMetrics::register(&Registry::new()).unwrap(),
     )
 }
@@ -70,7 +89,12 @@ fn table(members: &str) -> SubscriptionTable {
 }
 
 fn view(table: &SubscriptionTable) -> TableView<'_> {
-    TableView { table, position: 1 }
+    static NOTHING: LazyLock<EndpointTable> = LazyLock::new(EndpointTable::default);
+    TableView {
+        endpoints: &NOTHING,
+        table,
+        position: 1,
+    }
 }
 
 fn record(offset: i64, change: impl FnOnce(&mut TaskHeaders)) -> Incoming {
@@ -158,11 +182,10 @@ fn an_outcome_is_terminal_and_says_where_the_task_goes() {
         desk.take(&record, lane(3, None), view(&table), NOW);
         assert!(desk.bytes() > 0);
         send(&mut desk, &table, &exchange);
-        assert_eq!(
-            topics(&written(&mut desk)),
-            expected,
-            "{members} {exchange:?}"
-        );
+        // What people are told has tests of its own.
+        let mut written = written(&mut desk);
+        written.retain(|(topic, _)| topic != "notices");
+        assert_eq!(topics(&written), expected, "{members} {exchange:?}");
         assert_eq!(desk.take_finished(), [(3, 7)]);
         desk.outbox().committed();
         assert_eq!(desk.bytes(), 0);
@@ -247,7 +270,7 @@ fn the_subscription_as_it_is_now_decides() {
     check(&table(r#","state":"disabled""#), &["dlq"]);
     let mut deleted = table("");
     deleted.apply(Some(KEY), None, 1);
-    check(&deleted, &[]);
+    check(&deleted, &["notices"]);
     let mut invalid = table("");
     invalid.apply(Some(KEY), Some(b"{}"), 1);
     check(&invalid, &["retry.1s"]);
@@ -259,7 +282,7 @@ fn a_change_reaches_a_task_that_waits_for_its_place() {
     desk.take(&record(0, |_| {}), lane(0, None), view(&table), NOW);
     table.apply(Some(KEY), None, 1);
     assert!(desk.next_to_send(view(&table), NOW).is_none());
-    assert!(written(&mut desk).is_empty());
+    assert_eq!(topics(&written(&mut desk)), ["notices"]);
     assert_eq!(desk.take_finished(), [(0, 0)]);
 }
 
@@ -282,6 +305,7 @@ fn a_task_is_never_decided_on_an_older_table() {
     );
     desk.catch_up(
         TableView {
+            endpoints: view(&table).endpoints,
             table: &table,
             position: 6,
         },
@@ -310,6 +334,7 @@ fn a_table_that_is_being_read_decides_nothing() {
     let (mut desk, table) = (desk(), table(""));
     let empty = SubscriptionTable::new(Rules::default());
     let unread = TableView {
+        endpoints: view(&table).endpoints,
         table: &empty,
         position: -1,
     };

@@ -1,6 +1,6 @@
-//! Reads a compacted topic of one partition to its end: the newest committed record of each key.
+//! Reads a compacted topic to its end: the newest committed record of each key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -27,30 +27,45 @@ pub struct NewestRecord {
     pub value: Bytes,
 }
 
+/// How many partitions a topic is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// One, so that its offset is one clock.
+    One,
+    /// Any number; all records of a key lie on one.
+    Any,
+}
+
 /// The newest record of each key that is `wanted`, as of now. Blocks.
 ///
 /// # Errors
-/// No such topic, several partitions, or the cluster falls silent.
+/// No such topic, another number of partitions, or the cluster falls silent.
 pub fn newest_records(
     config: &Config,
     topic: &str,
+    expected: Expected,
     wanted: impl Fn(&[u8]) -> bool,
 ) -> Result<BTreeMap<Bytes, NewestRecord>, ErrandError> {
     let probe: BaseProducer<LastWord> = client_config::admin(config)
         .create_with_context(LastWord::default())
         .map_err(ErrandError::Client)?;
     let partitions = partitions(config, topic, &probe, probe.context())?;
-    if partitions != 1 {
+    if expected == Expected::One && partitions != 1 {
         let topic = topic.to_owned();
         return Err(ErrandError::Partitions { topic, partitions });
     }
     let consumer: BaseConsumer<LastWord> = client_config::table_reader(config)
         .create_with_context(LastWord::default())
         .map_err(ErrandError::Client)?;
+    let mut unread: BTreeSet<i32> = (0..).take(partitions).collect();
     let mut from_the_start = TopicPartitionList::new();
-    from_the_start
-        .add_partition_offset(topic, 0, Offset::Beginning)
-        .and_then(|()| consumer.assign(&from_the_start))
+    for partition in &unread {
+        from_the_start
+            .add_partition_offset(topic, *partition, Offset::Beginning)
+            .map_err(ErrandError::Client)?;
+    }
+    consumer
+        .assign(&from_the_start)
         .map_err(ErrandError::Client)?;
 
     let mut newest = BTreeMap::new();
@@ -77,7 +92,13 @@ pub fn newest_records(
                 }
             }
             // Reported where a fetch has found nothing more that is committed.
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(newest),
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                heard = Instant::now();
+                unread.remove(&partition);
+                if unread.is_empty() {
+                    return Ok(newest);
+                }
+            }
             Some(Err(error)) => trouble = Some(error),
             None => {}
         }
