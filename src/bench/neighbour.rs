@@ -1,4 +1,5 @@
-//! Endpoints that behave badly, as neighbours of the one that is measured.
+//! Endpoints that behave badly, as neighbours of the one that is measured; and one that behaves well, to
+//! compare them with.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -26,6 +27,8 @@ const SLOW: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Neighbour {
+    /// Answers at once: shows what the traffic alone costs
+    Good,
     /// Answers after ten seconds
     Slow,
     /// Never answers
@@ -45,11 +48,11 @@ impl Neighbour {
     pub(super) fn endpoints(self) -> u64 {
         match self {
             Self::FiftyDead => 50,
-            Self::Slow | Self::Hang | Self::Reset | Self::Busy | Self::Dead => 1,
+            Self::Good | Self::Slow | Self::Hang | Self::Reset | Self::Busy | Self::Dead => 1,
         }
     }
 
-    /// Behaves so, says where, and ends with stdin.
+    /// Behaves like that, says where, and ends with stdin.
     ///
     /// # Errors
     /// No sockets.
@@ -85,7 +88,12 @@ impl Neighbour {
             tokio::spawn(async move {
                 match self {
                     Self::Reset => reset(stream).await,
-                    Self::Slow | Self::Hang | Self::Busy | Self::Dead | Self::FiftyDead => {
+                    Self::Good
+                    | Self::Slow
+                    | Self::Hang
+                    | Self::Busy
+                    | Self::Dead
+                    | Self::FiftyDead => {
                         let service = service_fn(move |_| self.answer());
                         let connection =
                             http1::Builder::new().serve_connection(TokioIo::new(stream), service);
@@ -105,6 +113,7 @@ impl Neighbour {
                 let later = HeaderValue::from_static("5");
                 response.headers_mut().insert(header::RETRY_AFTER, later);
             }
+            Self::Good => {}
             Self::Hang => pending().await,
             Self::Slow | Self::Reset | Self::Dead | Self::FiftyDead => {
                 tokio::time::sleep(SLOW).await;

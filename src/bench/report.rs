@@ -176,7 +176,7 @@ impl fmt::Display for Report {
             && let (Some(latency), Some(p50), Some(p99)) =
                 (beside.latency_ms, beside.p50_ratio, beside.p99_ratio)
         {
-            writeln!(to, "beside bad neighbours: {latency}")?;
+            writeln!(to, "beside its neighbour: {latency}")?;
             writeln!(
                 to,
                 "  that is {p50:.2} times the median, and {p99:.2} times the 99th percentile"

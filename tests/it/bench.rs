@@ -29,6 +29,8 @@ async fn every_figure_is_there_as_json(bed: Bed) -> Outcome {
         "2",
         "--delay",
         "5ms",
+        "--beside",
+        "reset",
         "--output",
         "json",
     ];
@@ -55,6 +57,8 @@ async fn every_figure_is_there_as_json(bed: Bed) -> Outcome {
     ] {
         assert!(number(positive) > 0.0, "{positive}: {report:#}");
     }
+    assert!(number("/beside/p99_ratio") > 0.0, "{report:#}");
+    assert!(number("/beside/latency_ms/p50") > 0.0, "{report:#}");
     let latency = &report["latency_ms"];
     let ladder: Vec<f64> = ["p50", "p95", "p99", "max"]
         .iter()
@@ -105,6 +109,8 @@ async fn numbers_that_do_not_fit_are_refused(bed: Bed) -> Outcome {
         (["--events", "0"], "must be at least 1"),
         (["--size", "20"], "--size must be from"),
         (["--receivers", "100000"], "at most 1000 --receivers"),
+        (["--beside", "slow"], "--rate"),
+        (["--beside", "nasty"], "possible values: good, slow"),
         (["--rate", "fast"], "--rate"),
     ] {
         let arguments = ["bench"].into_iter().chain(arguments).collect::<Vec<_>>();
