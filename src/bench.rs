@@ -17,6 +17,7 @@ pub mod neighbour;
 pub mod plan;
 pub mod receiver;
 pub mod report;
+pub mod talk;
 mod usage;
 
 use std::net::SocketAddr;

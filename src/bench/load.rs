@@ -7,10 +7,11 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-use super::plan::LEAST_SIZE;
 use crate::config::Config;
 use crate::kafka::errand::{ErrandError, RecordWriter};
 
+/// What an event is made of besides its filler, in bytes.
+pub const LEAST_SIZE: usize = 160;
 /// The member of an event's data that says when it was produced, in microseconds since the Unix epoch.
 pub(super) const PRODUCED_AT: &str = "\"produced_at\":";
 

@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use super::receiver::say;
+use super::talk::say;
 use crate::shutdown;
 
 /// How long the slow one takes.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::load::LEAST_SIZE;
 use super::neighbour::Neighbour;
 
 /// The most endpoints: each has a port of its own.
@@ -13,8 +14,6 @@ const MOST_PROCESSES: usize = 64;
 /// Subscriptions if nobody says how many. Tasks are placed by subscription: with one alone, they would
 /// all lie on one partition, which is nobody's case.
 const USUAL_SUBSCRIPTIONS: u64 = 100;
-/// What an event is made of besides its filler, in bytes.
-pub const LEAST_SIZE: usize = 160;
 const GREATEST_SIZE: usize = 900_000;
 
 /// Numbers that fit together.

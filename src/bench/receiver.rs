@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +23,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::load::{self, PRODUCED_AT};
+use super::talk::say;
 
 /// What has arrived since the last reset. Times in microseconds.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -85,14 +86,6 @@ pub fn run(endpoints: u32, delay: Duration) -> io::Result<()> {
         say(&count)?;
     }
     Ok(())
-}
-
-/// One JSON document as a line on stdout: what the parts of a run talk in.
-pub(crate) fn say(document: &impl Serialize) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    serde_json::to_writer(&mut stdout, document)?;
-    stdout.write_all(b"\n")?;
-    stdout.flush()
 }
 
 async fn accept(listener: TcpListener, tally: Shared, delay: Duration) {

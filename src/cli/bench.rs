@@ -13,7 +13,7 @@ use super::{Failure, Output, environment, output};
 use crate::bench::load::Load;
 use crate::bench::neighbour::Neighbour;
 use crate::bench::plan::Wish;
-use crate::bench::{self, BenchError, Plan, bare_loop, receiver};
+use crate::bench::{self, BenchError, Plan, bare_loop, receiver, talk};
 use crate::config::Config;
 use crate::duration_text::parse;
 use crate::installation::Layers;
@@ -178,7 +178,7 @@ impl Part {
                     types,
                     rate,
                 };
-                receiver::say(&load.run(config).map_err(anyhow::Error::from)?)
+                talk::say(&load.run(config).map_err(anyhow::Error::from)?)
             }
             Self::Neighbour { kind } => kind.run(),
             Self::BareLoop {
@@ -188,7 +188,7 @@ impl Part {
                 concurrency,
             } => {
                 let done = bare_loop::run(&url, requests, size, concurrency);
-                receiver::say(&done.map_err(anyhow::Error::from)?)
+                talk::say(&done.map_err(anyhow::Error::from)?)
             }
         };
         said.context("cannot take part in the run")?;
