@@ -17,6 +17,7 @@ pub mod conclusion;
 pub mod deadline;
 pub mod decision;
 pub mod desk;
+pub mod egress;
 pub mod endpoints;
 pub mod equipment;
 pub mod heard;
@@ -461,7 +462,8 @@ impl Dispatcher {
             self.desk.bytes(),
         );
         let (waiting, open_breakers) = self.desk.waiting();
-        metrics.endpoints(waiting, open_breakers);
+        metrics.endpoints(waiting, open_breakers, self.desk.is_held());
+        self.with.health.hold(self.desk.is_held());
         for (tier, age) in self.lanes.oldest_due(now) {
             metrics.oldest_due(tier, age);
         }

@@ -78,23 +78,28 @@ pub struct Conclusion {
 
 impl Ledger {
     /// Concludes a request. `now` is when its end became known, `jitter` is a random number from 0
-    /// up to 1.
+    /// up to 1. `is_ours` is asked whether what the exchange says is to be laid to our own way out.
     pub fn conclude(
         &self,
         sent: Sent<'_>,
         ladder: &Ladder,
         now: Timestamp,
         jitter: f64,
+        is_ours: impl FnOnce(Heard) -> bool,
     ) -> Conclusion {
         let mut headers = sent.task.headers.clone();
         headers.attempt = headers.attempt.saturating_add(1);
         let subscription = &sent.compiled.subscription;
-        let (outcome, heard) = classify(
+        let judged = classify(
             &sent.exchange.result,
             subscription.answers(),
             now,
             self.longest_retry_after,
         );
+        let (outcome, heard) = match is_ours(judged.1) {
+            true => (Outcome::OwnFault, Heard::OwnFault),
+            false => judged,
+        };
         let next = match self.next(outcome, &mut headers, subscription, ladder, jitter) {
             Next::Retry(wait) if !self.is_in_time(&headers, subscription, now.after(wait)) => {
                 Next::Dead(Reason::Expired)

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::conclusion::{Ledger, Sent};
 use super::deadline;
 use super::decision::{Decision, TableState, decide};
+use super::egress::Egress;
 use super::endpoints::breaker::Change;
 use super::endpoints::endpoint::Terms;
 use super::endpoints::{self, Arrival, Endpoints, PutOff};
@@ -46,6 +47,7 @@ pub struct Desk {
     endpoints: Endpoints<HeldTask>,
     /// Which endpoints fail or are disabled.
     standing: Standing,
+    egress: Egress,
     outbox: Outbox,
     /// Lanes and offsets that are terminal since they were last asked for.
     finished: Vec<(usize, i64)>,
@@ -94,6 +96,7 @@ impl Desk {
             gate: TableGate::default(),
             resting: Resting::default(),
             standing,
+            egress: Egress::default(),
             outbox: Outbox::default(),
             finished: Vec::new(),
             held: 0,
@@ -130,6 +133,11 @@ impl Desk {
     pub fn next_due(&self) -> Option<Timestamp> {
         let resting = self.resting.next_due().into_iter();
         resting.chain(self.endpoints.next_time()).min()
+    }
+
+    /// Whether our own way out seems closed, and only probes are sent.
+    pub fn is_held(&self) -> bool {
+        self.egress.is_held()
     }
 
     /// How many tasks wait for their endpoints, and how many endpoints have an open breaker.
@@ -324,11 +332,13 @@ impl Desk {
     ) -> Option<(HeldTask, Arc<Compiled>, i64)> {
         let max_age = self.ledger.default_max_age;
         while view.position >= 0
+            && self.egress.admits(now)
             && let Some(task) = self.endpoints.start_next(now)
         {
             let standing = &self.standing;
             match decision(&task, &self.ladder, max_age, standing, view, now, true) {
                 Decision::Send { compiled, revision } => {
+                    self.egress.started(now);
                     return Some((task, compiled, revision));
                 }
                 // The subscription has changed while the task waited for its place.
@@ -360,7 +370,12 @@ impl Desk {
 
     /// Concludes a request. `jitter` is a random number from 0 up to 1.
     pub fn conclude(&mut self, sent: Sent<'_>, view: TableView<'_>, now: Timestamp, jitter: f64) {
-        let conclusion = self.ledger.conclude(sent, &self.ladder, now, jitter);
+        let host = Terms::of(&sent.compiled.subscription).host;
+        let egress = &mut self.egress;
+        let is_ours = |heard| egress.takes_blame(host, heard, now);
+        let conclusion = self
+            .ledger
+            .conclude(sent, &self.ladder, now, jitter, is_ours);
         self.metrics
             .attempt_ended(conclusion.outcome, sent.exchange);
         if let Some(reason) = conclusion.dead {

@@ -38,6 +38,7 @@ pub struct DispatcherMetrics {
     held_bytes: IntGauge,
     waiting: IntGauge,
     open_breakers: IntGauge,
+    egress_held: IntGauge,
 }
 
 impl DispatcherMetrics {
@@ -110,6 +111,10 @@ impl DispatcherMetrics {
                 "hooktide_open_breakers",
                 "Endpoints whose circuit breaker is not closed",
             )?,
+            egress_held: int_gauge(
+                "hooktide_egress_held",
+                "Whether no endpoint answers any more and only probes are sent",
+            )?,
         })
     }
 
@@ -174,8 +179,9 @@ impl DispatcherMetrics {
         self.held_bytes.set(gauge(bytes));
     }
 
-    /// How endpoints do: tasks that wait for them, breakers that are not closed.
-    pub fn endpoints(&self, waiting: usize, open_breakers: usize) {
+    /// How endpoints do: tasks that wait for them, breakers that are not closed, whether none answers.
+    pub fn endpoints(&self, waiting: usize, open_breakers: usize, is_held: bool) {
+        self.egress_held.set(i64::from(is_held));
         self.waiting.set(gauge(waiting));
         self.open_breakers.set(gauge(open_breakers));
     }

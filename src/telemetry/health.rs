@@ -145,6 +145,17 @@ impl Component {
         self.0.state.store(state as u8, Ordering::Relaxed);
     }
 
+    /// One that works holds, or one that holds works again. In other states this changes nothing.
+    pub fn hold(&self, holds: bool) {
+        let (from, to) = match holds {
+            true => (State::Ready, State::Holding),
+            false => (State::Holding, State::Ready),
+        };
+        if self.state() == from {
+            self.set(to);
+        }
+    }
+
     /// The state that was set last.
     pub fn state(&self) -> State {
         let stored = self.0.state.load(Ordering::Relaxed);

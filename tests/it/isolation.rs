@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde_json::json;
 
 use crate::support::kafka::NewRecord;
-use crate::support::receiver::{Answer, Received};
+use crate::support::receiver::{Answer, Received, Receiver};
 use crate::support::scene::{READY, SOON, Scene, event};
 use crate::support::topic_reader::Record;
 use crate::support::{Bed, Outcome, tests};
@@ -21,6 +21,7 @@ tests! {
         a_fast_endpoint_is_not_held_up_by_its_neighbours,
         what_was_put_off_survives_a_kill,
         requests_to_one_host_are_bounded,
+        an_egress_that_is_cut_burns_no_attempts,
 }
 
 /// One partition, so that all endpoints are neighbours, and a ladder that ends soon.
@@ -260,5 +261,56 @@ async fn requests_to_one_host_are_bounded(bed: Bed) -> Outcome {
     let most = requests.iter().map(at_once).max().unwrap_or_default();
     // An answer is on its way for a moment after the receiver has given it.
     assert!((2..=6 + 1).contains(&most), "{most} at once");
+    Ok(())
+}
+
+/// Three hosts that all at once bring no answer: that is not their fault.
+async fn an_egress_that_is_cut_burns_no_attempts(bed: Bed) -> Outcome {
+    const EACH: usize = 20;
+    let scene = Scene::set(&bed, &[TIERS]).await?;
+    let others = [Receiver::start().await?, Receiver::start().await?];
+    let hosts: Vec<&Receiver> = [&scene.receiver].into_iter().chain(&others).collect();
+    for (number, host) in hosts.iter().enumerate() {
+        host.script("/hook", [Answer::reset()]);
+        let members = json!({"url": host.url("/hook"), "retry": {"schedule": ["1s", "1s", "1s"]}});
+        let key = format!("acme/{number}");
+        scene.subscribe(&key, "/hook", members).await?;
+    }
+    let process = scene.run("a").await?;
+    scene.produce_all(&events("a", EACH)).await?;
+    process
+        .wait_for_metrics(SOON, |metrics| {
+            metrics.sum("hooktide_egress_held", &[]) == 1.0
+        })
+        .await?;
+    assert_eq!(process.status_of("/ready").await?, 503);
+    // It goes on asking, for longer than the policies would have lasted.
+    let seen = || {
+        hosts
+            .iter()
+            .map(|host| host.received().len())
+            .sum::<usize>()
+    };
+    let before = seen();
+    let probed = async {
+        let mut tick = tokio::time::interval(Duration::from_millis(50));
+        while seen() < before + 6 {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(SOON, probed)
+        .await
+        .context("no probes")?;
+    for host in &hosts {
+        host.script("/hook", [Answer::status(200)]);
+    }
+    wait_for_delivered(&scene, hosts.len() * EACH).await?;
+    process
+        .wait_for_metrics(SOON, |metrics| {
+            metrics.sum("hooktide_egress_held", &[]) == 0.0
+        })
+        .await?;
+    process.wait_ready(READY).await?;
+    assert!(scene.installation.read_topic("dlq").await?.is_empty());
     Ok(())
 }

@@ -86,7 +86,7 @@ fn concluded(members: &str, task: &HeldTask, exchange: &Exchange, jitter: f64) -
         exchange,
     };
     let ladder = Ladder::try_new([SECOND, 60 * SECOND]).unwrap();
-    ledger().conclude(sent, &ladder, NOW, jitter)
+    ledger().conclude(sent, &ladder, NOW, jitter, |_| false)
 }
 
 /// The wait until the next request, and what the task has been charged then.
