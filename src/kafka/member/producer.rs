@@ -18,6 +18,8 @@ use crate::kafka::record::Outgoing;
 /// How long to wait for delivery reports between two looks. Not by a timed `poll`: rust-rdkafka counts
 /// in whole milliseconds, and turns at full speed through the last one of every call.
 const GLANCE: Duration = Duration::from_micros(250);
+/// How long one call to abort may take before it is made again.
+const ABORT: Duration = Duration::from_secs(2);
 /// Retriable errors in a row after which the producer counts as broken.
 const MOST_RETRIES: u32 = 10;
 
@@ -160,6 +162,17 @@ impl TransactionalProducer {
         }
     }
 
+    /// Takes in all reports that are there.
+    fn serve(&self) {
+        // Bounded: while it works, others may come.
+        for _ in 0..1_000 {
+            if self.client.in_flight_count() == 0 {
+                break;
+            }
+            self.client.poll(Duration::ZERO);
+        }
+    }
+
     fn failed(&self, error: KafkaError) -> Trouble {
         if self.client.client().fatal_error().is_some() {
             Trouble::Rebuild {
@@ -181,7 +194,12 @@ impl TransactionalProducer {
         while client.in_flight_count() > 0 && Instant::now() < deadline {
             self.look();
         }
-        let abort = || client.abort_transaction(Timeout::After(Duration::from_secs(10)));
+        // Each call waits until nothing is left in the queue of reports, where errors of connections
+        // stand too: one that comes after the loop above would hold it up for ever, if nobody took it.
+        let abort = || {
+            self.serve();
+            client.abort_transaction(Timeout::After(ABORT))
+        };
         match retried(abort) {
             Ok(()) => Some(self),
             Err(error) => {
