@@ -111,7 +111,17 @@ impl<T> Endpoints<T> {
             .by_key
             .entry(key.clone())
             .or_insert_with(|| Endpoint::new(terms));
-        endpoint.terms = terms;
+        let before = std::mem::replace(&mut endpoint.terms, terms);
+        if before.host != terms.host && endpoint.in_flight > 0 {
+            let in_flight = endpoint.in_flight;
+            for waited in self.turns.moved(before.host, terms.host, in_flight) {
+                self.stands_nowhere(&waited);
+                self.place(&waited, now);
+            }
+        }
+        let Some(endpoint) = self.by_key.get_mut(key) else {
+            return;
+        };
         match endpoint.must_stay_away(endpoint.waiting.len(), arrival, is_shared, now) {
             Some(why) => {
                 let until = endpoint.return_of(why, &self.ladder, now);

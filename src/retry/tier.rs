@@ -175,13 +175,9 @@ impl Ladder {
     /// `wait` cut to the largest tier within it, so that it takes one hop: for waits that need not be
     /// exact. At least the smallest tier.
     pub fn whole_tier(&self, wait: Duration) -> Duration {
-        self.whole_tier_within(wait).delay()
-    }
-
-    /// The largest tier within `wait`, or the smallest.
-    pub fn whole_tier_within(&self, wait: Duration) -> &Tier {
         self.largest_within(wait.saturating_add(SLACK))
             .unwrap_or(self.smallest())
+            .delay()
     }
 
     fn largest_within(&self, wait: Duration) -> Option<&Tier> {

@@ -1,7 +1,8 @@
 //! Who goes when, and who waits elsewhere: endpoints without Kafka or HTTP.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+mod a_day;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -116,6 +117,34 @@ fn all_endpoints_of_a_host_share_its_places() {
         assert_eq!(out.len(), 4);
     }
     assert_eq!(endpoints.waiting(), 0);
+}
+
+#[test]
+fn an_endpoint_that_moves_takes_its_requests_along() {
+    let mut endpoints = endpoints(8);
+    let on = |host| Terms {
+        host,
+        ..terms("", 4)
+    };
+    for number in 0..4 {
+        endpoints.admit(&key("a"), on(1), None, number, at(0));
+    }
+    assert_eq!(started(&mut endpoints, at(0)).len(), 4);
+    // The host is full: this one waits there.
+    endpoints.admit(&key("b"), on(1), None, 10, at(0));
+    assert!(started(&mut endpoints, at(0)).is_empty());
+    endpoints.admit(&key("a"), on(2), None, 4, at(1));
+    assert_eq!(started(&mut endpoints, at(1)), [10]);
+    for _ in 0..4 {
+        end(&mut endpoints, "a", Heard::Accepted, MS(1), at(2));
+    }
+    end(&mut endpoints, "b", Heard::Accepted, MS(1), at(2));
+    assert_eq!(started(&mut endpoints, at(2)), [4]);
+    // All places at the old host are free again.
+    for number in 0..4 {
+        endpoints.admit(&key("c"), on(1), None, number, at(3));
+    }
+    assert_eq!(started(&mut endpoints, at(3)), [0, 1, 2, 3]);
 }
 
 #[test]
@@ -320,112 +349,6 @@ fn a_new_assignment_leaves_what_is_out_and_what_is_known() {
     assert_eq!(endpoints.by_key.len(), 1);
     endpoints.forget(at(30_000));
     assert_eq!(endpoints.by_key.len(), 0);
-}
-
-/// Tasks on the tiers of a ladder, each with the time at which it comes back.
-struct Waiting {
-    back: BinaryHeap<Reverse<(Timestamp, u32)>>,
-    due: Vec<Timestamp>,
-    rewrites: u64,
-}
-
-impl Waiting {
-    /// Writes a task to a tier.
-    fn write(&mut self, task: u32, until: Timestamp, ladder: &Ladder, now: Timestamp) {
-        self.rewrites += 1;
-        self.due[task as usize] = until;
-        let stays = ladder.whole_tier(until.since(now));
-        self.back.push(Reverse((now.after(stays), task)));
-    }
-}
-
-/// Plays `count` tasks that come in a minute to one endpoint, for a day, and returns how often they were
-/// written again, and how many got through.
-fn play_a_day(count: u32, terms: Terms, is_up: impl Fn(Timestamp) -> bool) -> (u64, u32) {
-    let mut endpoints = endpoints(1_024);
-    let ladder = ladder();
-    let mut waiting = Waiting {
-        back: BinaryHeap::new(),
-        due: vec![at(0); count as usize],
-        rewrites: 0,
-    };
-    for task in 0..count {
-        let comes = at(u64::from(task) * 60_000 / u64::from(count));
-        waiting.back.push(Reverse((comes, task)));
-    }
-    let mut delivered = 0;
-    loop {
-        let next_back = waiting.back.peek().map(|next| next.0.0);
-        let Some(now) = next_back.into_iter().chain(endpoints.next_time()).min() else {
-            break;
-        };
-        if now >= at(24 * 3_600_000) {
-            break;
-        }
-        endpoints.wake(now);
-        while let Some(Reverse((due, task))) = waiting.back.peek().copied()
-            && due <= now
-        {
-            waiting.back.pop();
-            let until = waiting.due[task as usize];
-            if until.since(now) >= Duration::from_secs(5) {
-                waiting.write(task, until, &ladder, now);
-                continue;
-            }
-            let arrival = Arrival {
-                lane: 0,
-                room: 700_usize.saturating_sub(endpoints.waiting()),
-                age: Duration::ZERO,
-            };
-            endpoints.admit(&key("a"), terms, Some(arrival), task, now);
-        }
-        while let Some(task) = endpoints.start_next(now) {
-            endpoints.ended(&key("a"), now);
-            let heard = if is_up(now) {
-                Heard::Accepted
-            } else {
-                Heard::NoAnswer
-            };
-            endpoints.heard(&key("a"), heard, MS(5), now);
-            if is_up(now) {
-                delivered += 1;
-            } else {
-                // Its policy sends it again in an hour.
-                waiting.write(task, now.after(MS(3_600_000)), &ladder, now);
-            }
-        }
-        for away in endpoints.take_put_off() {
-            waiting.write(away.task, away.until, &ladder, now);
-        }
-    }
-    (waiting.rewrites, delivered)
-}
-
-#[test]
-fn tasks_for_a_dead_endpoint_are_written_a_few_times_a_day() {
-    let (rewrites, delivered) = play_a_day(20_000, terms("a", 64), |_| false);
-    assert_eq!(delivered, 0);
-    assert!(rewrites <= 10 * 20_000, "{rewrites} for 20000 tasks");
-}
-
-#[test]
-fn tasks_of_a_limited_endpoint_are_written_a_few_times_until_their_turn() {
-    let limited = Terms {
-        pace: Some(Pace::new(2, Duration::from_secs(1))),
-        ..terms("a", 64)
-    };
-    // Five and a half hours' worth.
-    let (rewrites, delivered) = play_a_day(40_000, limited, |_| true);
-    assert_eq!(delivered, 40_000);
-    assert!(rewrites <= 12 * 40_000, "{rewrites} for 40000 tasks");
-}
-
-#[test]
-fn an_endpoint_that_is_back_gets_what_waits_within_a_multiple_of_its_outage() {
-    for outage in [60_000, 600_000, 3_600_000] {
-        let (_, delivered) = play_a_day(2_000, terms("a", 64), |now| now >= at(outage));
-        assert_eq!(delivered, 2_000, "after an outage of {outage} ms");
-    }
 }
 
 proptest! {

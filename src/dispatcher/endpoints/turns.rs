@@ -141,6 +141,26 @@ impl Turns {
         next
     }
 
+    /// Requests that are out count for another host from now on, as their endpoint's URL has changed: they
+    /// are taken off there when they end. Who waited at the old one stands nowhere.
+    pub(super) fn moved(
+        &mut self,
+        from: u64,
+        to: u64,
+        in_flight: usize,
+    ) -> VecDeque<SubscriptionKey> {
+        self.hosts.entry(to).or_default().in_flight += in_flight;
+        let Some(mut old) = self.hosts.remove(&from) else {
+            return VecDeque::new();
+        };
+        let waiting = std::mem::take(&mut old.waiting);
+        old.in_flight = old.in_flight.saturating_sub(in_flight);
+        if old.in_flight > 0 {
+            self.hosts.insert(from, old);
+        }
+        waiting
+    }
+
     /// All places are left, but for what is out.
     pub(super) fn clear(&mut self) {
         self.turns.clear();
