@@ -10,7 +10,9 @@
 //! arrived, and when, is the receiver's word alone.
 
 pub mod bare_loop;
+mod beside;
 mod child;
+mod due_at_once;
 mod error;
 pub mod load;
 pub mod neighbour;
@@ -25,14 +27,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use clap::ValueEnum;
 use indicatif::ProgressBar;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 pub use error::BenchError;
 pub use plan::Plan;
+use plan::Wish;
 pub use report::Report;
 
 use crate::installation::{Installation, Layers, Settings};
@@ -43,9 +45,8 @@ use crate::shutdown;
 use crate::topic::Topic;
 use child::{Child, Part};
 use load::Load;
-use neighbour::Neighbour;
-use receiver::Count;
-use report::{Beside, Figures, Latency};
+use receiver::{Count, RETRY_WAIT};
+use report::{Figures, Latency, Retried};
 use usage::Usage;
 
 /// How long everything may take to be ready.
@@ -54,15 +55,16 @@ const READY: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the receiver is asked how far it is.
 const GLANCE: Duration = Duration::from_millis(100);
-/// How long neighbours misbehave before anything is measured beside them, and how fast their events come.
-const HEAD_START: Duration = Duration::from_secs(5);
-const NEIGHBOUR_RATE: u32 = 200;
+/// How fast events come beside those that are measured.
+const NEW_EVENTS_RATE: u32 = 200;
 /// Events before those that count: connections, groups and tables are warm after them.
 const WARM_UP: u64 = 200;
 /// Requests of the bare loop; enough for seconds, few enough not to bore.
 const BARE_REQUESTS: u64 = 100_000;
 /// How many of them are open at once: more is slower on few cores.
 const BARE_CONCURRENCY: usize = 64;
+/// How often: endpoints that come back after a while are to be delivered to.
+const RETRIES: usize = 100;
 /// How long background work may take to end.
 const LAST_GRACE: Duration = Duration::from_secs(1);
 
@@ -84,7 +86,7 @@ pub fn run(
         "bench",
         rand::random(),
         bootstrap_servers,
-        settings(),
+        settings(plan),
         layers,
     )?;
     let admin = TopicAdmin::try_new(&installation.config).map_err(BenchError::topics)?;
@@ -108,7 +110,10 @@ pub fn run(
 }
 
 /// What differs from the user's own settings.
-fn settings() -> Settings {
+fn settings(plan: &Plan) -> Settings {
+    // Failures on purpose are retried in their time, and nothing else.
+    let is_failing = plan.asked().failing > 0.0 || plan.asked().due_at_once;
+    let breaker = is_failing.then_some(("BREAKER__MIN_REQUESTS", "1000000"));
     [
         ("EVENTS__START", "earliest"),
         ("HTTP__ALLOW_NETWORKS", r#"["127.0.0.0/8"]"#),
@@ -116,6 +121,7 @@ fn settings() -> Settings {
         ("TELEMETRY__LOG", "warn,hooktide::run=error"),
     ]
     .into_iter()
+    .chain(breaker)
     .map(|(name, value)| (name, value.to_owned()))
     .collect()
 }
@@ -139,39 +145,45 @@ impl Bench<'_> {
 
         self.bar.set_message("starting");
         self.put_subscriptions(&addresses)?;
-        let mut processes = Vec::new();
-        for _ in 0..self.plan.processes() {
-            let mut command = self.installation.run_child(&Role::ALL)?;
-            processes.push(Child::spawn("hooktide run", &mut command)?);
-        }
-        self.wait_for_members()?;
+        let mut processes = self.start_processes()?;
         self.bar.set_message("warming up");
-        let warm_up = WARM_UP.min(self.plan.events());
+        let warm_up = WARM_UP.min(self.plan.asked().events);
         receiver.reset()?;
         self.load(&self.own(warm_up, None))?.finished()?;
-        self.watch(&mut receiver, warm_up * self.plan.fan_out(), &mut processes)?;
+        let warm = warm_up * self.plan.asked().fan_out;
+        self.watch(&mut receiver, &mut processes, warm, |count| count.distinct)?;
 
         receiver.reset()?;
         let expected = self.plan.deliveries();
         self.bar.set_length(expected);
+        if self.plan.asked().due_at_once {
+            return self.due_at_once(bare, receiver, processes);
+        }
         self.bar.set_message("hooktide");
+        receiver.fail(self.plan.asked().failing)?;
         let broker = usage::listening_on(&self.installation.config.kafka.bootstrap_servers);
         let pids: Vec<u32> = processes.iter().map(Child::id).collect();
         let look = || (Usage::of_all(&pids), broker.and_then(Usage::of));
         let before = look();
-        let own = self.own(self.plan.events(), self.plan.rate());
+        let own = self.own(self.plan.asked().events, self.plan.asked().rate);
         let load = self.load(&own)?;
-        let count = self.watch(&mut receiver, expected, &mut processes)?;
+        let count = self.watch(&mut receiver, &mut processes, expected, |count| {
+            count.distinct
+        })?;
         let after = look();
         let loaded = load.finished()?;
-        let beside = match self.plan.beside() {
-            Some(neighbour) => Some(self.beside(neighbour, &own, &mut receiver, &mut processes)?),
+        let beside = match self.plan.asked().beside {
+            Some(neighbour) => {
+                let alone = Latency::of(count.latency);
+                Some(self.beside(neighbour, &own, alone, &mut receiver, &mut processes)?)
+            }
             None => None,
         };
         for process in processes {
             process.stop();
         }
-        let took = micros(count.last_at.saturating_sub(loaded.started_at));
+        let took = count.taken_at.map(|(_, last)| last).unwrap_or_default();
+        let took = micros(took.saturating_sub(loaded.started_at));
         Ok(Report {
             application_id: self.installation.config.application_id.clone(),
             plan: self.plan.clone(),
@@ -181,49 +193,21 @@ impl Bench<'_> {
             hooktide: Figures::between(before.0, after.0, count.distinct, took),
             broker_cpu_s_per_1000: usage::cpu_between(before.1, after.1)
                 .map(|cpu| report::per_1000(cpu, count.distinct)),
-            doubled: count.requests - count.distinct,
-            beside: beside.map(|latency| Beside::new(latency, Latency::of(&count))),
-            latency_ms: Latency::of(&count),
+            doubled: doubled(&count),
+            latency_ms: Latency::of(count.latency),
+            retried: Retried::of(&count),
+            beside,
         })
     }
 
-    /// The same once more, beside endpoints that behave badly.
-    fn beside(
-        &self,
-        neighbour: Neighbour,
-        own: &Load,
-        receiver: &mut Part,
-        processes: &mut [Child],
-    ) -> Result<Option<Latency>, BenchError> {
-        let mut command = self.installation.child()?;
-        let kind = neighbour.to_possible_value();
-        let kind = kind.as_ref().map_or("", |value| value.get_name());
-        command.args(["bench-part", "neighbour", kind]);
-        let mut neighbours = Part::spawn("neighbour", &mut command)?;
-        let first_type = self.plan.types();
-        let numbered = (first_type..).zip(neighbours.listening()?);
-        self.put(numbered.map(|(number, at)| (format!("beside-{number}"), number, at)))?;
-        let whole = HEAD_START + Duration::from_secs_f64(own.seconds()) + HEAD_START;
-        let theirs = self.load(&Load {
-            events: whole.as_secs() * u64::from(NEIGHBOUR_RATE),
-            types: neighbour.endpoints(),
-            first_type,
-            rate: Some(NEIGHBOUR_RATE),
-            ..own.clone()
-        })?;
-        self.bar.set_message("head start");
-        let began = Instant::now();
-        while began.elapsed() < HEAD_START {
-            self.go_on()?;
-            thread::sleep(GLANCE);
+    fn start_processes(&self) -> Result<Vec<Child>, BenchError> {
+        let mut processes = Vec::new();
+        for _ in 0..self.plan.asked().processes {
+            let mut command = self.installation.run_child(&Role::ALL)?;
+            processes.push(Child::spawn("hooktide run", &mut command)?);
         }
-        self.bar.set_message("beside");
-        receiver.reset()?;
-        let load = self.load(own)?;
-        let count = self.watch(receiver, self.plan.deliveries(), processes)?;
-        load.finished()?;
-        drop(theirs);
-        Ok(Latency::of(&count))
+        self.wait_for_members()?;
+        Ok(processes)
     }
 
     /// The load that is measured.
@@ -231,7 +215,8 @@ impl Bench<'_> {
         Load {
             topic: self.installation.events.clone(),
             events,
-            size: self.plan.size(),
+            first_number: 0,
+            size: self.plan.asked().size,
             first_type: 0,
             types: self.plan.types(),
             rate,
@@ -239,11 +224,14 @@ impl Bench<'_> {
     }
 
     fn start_receiver(&self) -> Result<Part, BenchError> {
+        let Wish {
+            receivers, delay, ..
+        } = self.plan.asked();
         let mut command = self.installation.child()?;
         command
             .args(["bench-part", "receiver"])
-            .args(["--endpoints", &self.plan.receivers().to_string()])
-            .args(["--delay-ms", &self.plan.delay().as_millis().to_string()]);
+            .args(["--endpoints", &receivers.to_string()])
+            .args(["--delay-ms", &delay.as_millis().to_string()]);
         Part::spawn("receiver", &mut command)
     }
 
@@ -253,6 +241,7 @@ impl Bench<'_> {
             .args(["bench-part", "load"])
             .args(["--topic", &load.topic])
             .args(["--events", &load.events.to_string()])
+            .args(["--first-number", &load.first_number.to_string()])
             .args(["--size", &load.size.to_string()])
             .args(["--first-type", &load.first_type.to_string()])
             .args(["--types", &load.types.to_string()]);
@@ -271,7 +260,7 @@ impl Bench<'_> {
             .args(["bench-part", "bare-loop"])
             .args(["--url", &format!("http://{at}/")])
             .args(["--requests", &requests.to_string()])
-            .args(["--size", &self.plan.size().to_string()])
+            .args(["--size", &self.plan.asked().size.to_string()])
             .args(["--concurrency", &BARE_CONCURRENCY.to_string()]);
         let mut part = Part::spawn("bare loop", &mut command)?;
         let done: bare_loop::Done = part.read()?;
@@ -286,30 +275,23 @@ impl Bench<'_> {
 
     fn put_subscriptions(&self, endpoints: &[SocketAddr]) -> Result<(), BenchError> {
         let numbers = (0..self.plan.subscriptions()).zip(endpoints.iter().cycle());
-        self.put(numbers.map(|(number, at)| {
-            let event_type = number / self.plan.fan_out();
-            (format!("bench-{number}"), event_type, *at)
+        let fan_out = self.plan.asked().fan_out;
+        self.put(numbers.map(|(number, at)| Subscription {
+            id: format!("bench-{number}"),
+            event_type: number / fan_out,
+            at: *at,
+            rate_limit: None,
         }))
     }
 
-    /// Writes subscriptions of an id, an event type by its number, and an endpoint.
-    fn put(
-        &self,
-        subscriptions: impl Iterator<Item = (String, u64, SocketAddr)>,
-    ) -> Result<(), BenchError> {
+    fn put(&self, subscriptions: impl Iterator<Item = Subscription>) -> Result<(), BenchError> {
         let config = &self.installation.config;
         let writer =
             RecordWriter::connect_to_table(config, &config.topics.name(Topic::Subscriptions))?;
-        for (id, event_type, at) in subscriptions {
-            let secret: [u8; 32] = rand::random();
-            let value = json!({
-                "version": 1,
-                "url": format!("http://{at}/{id}"),
-                "events": [load::event_type(event_type)],
-                "secrets": [format!("whsec_{}", BASE64_STANDARD.encode(secret))],
-            });
-            let key = format!("default/{id}");
-            writer.write(0, Some(key.as_bytes()), Some(value.to_string().as_bytes()))?;
+        for subscription in subscriptions {
+            let key = format!("default/{}", subscription.id);
+            let value = subscription.record().to_string();
+            writer.write(0, Some(key.as_bytes()), Some(value.as_bytes()))?;
         }
         writer.settle();
         match writer.failure() {
@@ -323,7 +305,7 @@ impl Bench<'_> {
         let deadline = Instant::now() + READY;
         let is_complete = |role| {
             let asked = self.admin.stable_members(&self.installation.config, role);
-            self.runtime.block_on(asked) == Some(self.plan.processes())
+            self.runtime.block_on(asked) == Some(self.plan.asked().processes)
         };
         while !Role::ALL.into_iter().all(is_complete) {
             self.go_on()?;
@@ -335,22 +317,24 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// Waits until all `expected` deliveries have arrived.
+    /// Waits until the receiver has counted `expected` of something.
     fn watch(
         &self,
         receiver: &mut Part,
-        expected: u64,
         processes: &mut [Child],
+        expected: u64,
+        of: impl Fn(&Count) -> u64,
     ) -> Result<Count, BenchError> {
         let (mut seen, mut since) = (0, Instant::now());
         loop {
             let count: Count = receiver.ask("count")?;
-            self.bar.set_position(count.distinct);
-            if count.distinct >= expected {
+            let counted = of(&count);
+            self.bar.set_position(counted);
+            if counted >= expected {
                 return Ok(count);
             }
-            if count.distinct > seen {
-                (seen, since) = (count.distinct, Instant::now());
+            if counted > seen {
+                (seen, since) = (counted, Instant::now());
             }
             if since.elapsed() > PATIENCE {
                 return Err(BenchError::Missing {
@@ -358,12 +342,17 @@ impl Bench<'_> {
                     arrived: seen,
                 });
             }
-            for process in &mut *processes {
-                process.must_run()?;
-            }
-            self.go_on()?;
-            thread::sleep(GLANCE);
+            self.all_run(processes)?;
         }
+    }
+
+    /// A moment later: whether to go on.
+    fn all_run(&self, processes: &mut [Child]) -> Result<(), BenchError> {
+        thread::sleep(GLANCE);
+        for process in processes {
+            process.must_run()?;
+        }
+        self.go_on()
     }
 
     fn go_on(&self) -> Result<(), BenchError> {
@@ -372,6 +361,38 @@ impl Bench<'_> {
             false => Ok(()),
         }
     }
+}
+
+/// A subscription of the run.
+struct Subscription {
+    id: String,
+    /// Its number.
+    event_type: u64,
+    at: SocketAddr,
+    rate_limit: Option<Value>,
+}
+
+impl Subscription {
+    fn record(&self) -> Value {
+        let Self { id, at, .. } = self;
+        let secret: [u8; 32] = rand::random();
+        let mut record = json!({
+            "version": 1,
+            "url": format!("http://{at}/{id}"),
+            "events": [load::event_type(self.event_type)],
+            "secrets": [format!("whsec_{}", BASE64_STANDARD.encode(secret))],
+            "retry": { "schedule": vec![format!("{}s", RETRY_WAIT.as_secs()); RETRIES] },
+        });
+        if let Some(limit) = &self.rate_limit {
+            record["rate_limit"] = limit.clone();
+        }
+        record
+    }
+}
+
+/// Requests that nobody can explain: each delivery is taken once, and may have failed once.
+fn doubled(count: &Count) -> u64 {
+    count.requests - count.failed - count.distinct
 }
 
 /// A load under way.

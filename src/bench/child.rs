@@ -111,4 +111,9 @@ impl Part {
     pub(super) fn reset(&mut self) -> Result<(), BenchError> {
         self.ask::<super::Count>("reset").map(drop)
     }
+
+    /// From now on a receiver fails the first request of this share of deliveries.
+    pub(super) fn fail(&mut self, share: f64) -> Result<(), BenchError> {
+        self.ask::<super::Count>(&format!("fail {share}")).map(drop)
+    }
 }

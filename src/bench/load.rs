@@ -31,6 +31,8 @@ pub struct Load {
     pub topic: String,
     /// How many events.
     pub events: u64,
+    /// The number of the first one: what tells them apart.
+    pub first_number: u64,
     /// Bytes of each.
     pub size: usize,
     /// The number of the first event type.
@@ -66,7 +68,7 @@ impl Load {
                 thread::sleep(due.saturating_duration_since(Instant::now()));
             }
             let event = event(
-                number,
+                self.first_number + number,
                 &event_type(self.first_type + number % self.types),
                 self.size,
                 now(),

@@ -13,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -41,6 +41,13 @@ pub enum Neighbour {
     Dead,
     /// Fifty of those
     FiftyDead,
+    /// Its subscription allows 50 requests a second
+    Limited,
+}
+
+/// What that subscription says.
+pub(super) fn limit() -> Value {
+    json!({ "requests": 50, "per": "1s" })
 }
 
 impl Neighbour {
@@ -48,7 +55,13 @@ impl Neighbour {
     pub(super) fn endpoints(self) -> u64 {
         match self {
             Self::FiftyDead => 50,
-            Self::Good | Self::Slow | Self::Hang | Self::Reset | Self::Busy | Self::Dead => 1,
+            Self::Good
+            | Self::Slow
+            | Self::Hang
+            | Self::Reset
+            | Self::Busy
+            | Self::Dead
+            | Self::Limited => 1,
         }
     }
 
@@ -93,7 +106,8 @@ impl Neighbour {
                     | Self::Hang
                     | Self::Busy
                     | Self::Dead
-                    | Self::FiftyDead => {
+                    | Self::FiftyDead
+                    | Self::Limited => {
                         let service = service_fn(move |_| self.answer());
                         let connection =
                             http1::Builder::new().serve_connection(TokioIo::new(stream), service);
@@ -113,7 +127,7 @@ impl Neighbour {
                 let later = HeaderValue::from_static("5");
                 response.headers_mut().insert(header::RETRY_AFTER, later);
             }
-            Self::Good => {}
+            Self::Good | Self::Limited => {}
             Self::Hang => pending().await,
             Self::Slow | Self::Reset | Self::Dead | Self::FiftyDead => {
                 tokio::time::sleep(SLOW).await;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use clap::Args;
 use serde::Serialize;
 
 use super::load::LEAST_SIZE;
 use super::neighbour::Neighbour;
+use crate::duration_text::parse;
 
 /// The most endpoints: each has a port of its own.
 const MOST_RECEIVERS: u32 = 1_000;
@@ -16,49 +18,62 @@ const MOST_PROCESSES: usize = 64;
 const USUAL_SUBSCRIPTIONS: u64 = 100;
 const GREATEST_SIZE: usize = 900_000;
 
-/// Numbers that fit together.
+/// What is asked for, in numbers that fit together.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Plan {
-    events: u64,
-    size: usize,
-    subscriptions: u64,
-    fan_out: u64,
-    receivers: u32,
-    rate: Option<u32>,
-    beside: Option<Neighbour>,
-    processes: usize,
-    #[serde(rename = "delay_ms", serialize_with = "as_millis")]
-    delay: Duration,
-}
+#[serde(transparent)]
+pub struct Plan(Wish);
 
 /// What is asked for; see [`Plan::try_new`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, PartialEq, Args, Serialize)]
 pub struct Wish {
-    /// How many events.
+    /// Events to produce
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub events: u64,
-    /// Bytes of each.
+    /// Bytes of each event
+    #[arg(long, value_name = "BYTES", default_value_t = 512)]
     pub size: usize,
-    /// How many subscriptions there are; none: a hundred, or as many more as fit the other numbers.
-    pub subscriptions: Option<u64>,
-    /// How many of them each event goes to.
+    /// Subscriptions that each event goes to
+    #[arg(long, value_name = "N", default_value_t = 1)]
     pub fan_out: u64,
-    /// How many endpoints they have between them.
+    /// Subscriptions in all, a multiple of the fan-out; without it 100 or somewhat more
+    #[arg(long, value_name = "N")]
+    pub subscriptions: Option<u64>,
+    /// Endpoints that the subscriptions have between them
+    #[arg(long, value_name = "N", default_value_t = 1)]
     pub receivers: u32,
-    /// Events a second; none: as fast as Kafka takes them.
-    pub rate: Option<u32>,
-    /// Endpoints beside which the same is measured once more.
-    pub beside: Option<Neighbour>,
-    /// How many `hooktide run` share the work.
-    pub processes: usize,
-    /// How long an endpoint takes to answer.
+    /// How long an endpoint takes to answer
+    #[arg(long, value_name = "DURATION", value_parser = parse, default_value = "0s")]
+    #[serde(rename = "delay_ms", serialize_with = "as_millis")]
     pub delay: Duration,
+    /// Events a second; without it they are produced at once
+    #[arg(long, value_name = "N")]
+    pub rate: Option<u32>,
+    /// The share of deliveries whose first request is answered 503; they are made again after 5 s
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub failing: f64,
+    /// Let all first requests fail, and stop hooktide until all are due again: measures how they then go
+    /// out, and new events beside them
+    #[arg(long, conflicts_with_all = ["failing", "beside"])]
+    pub due_at_once: bool,
+    /// Measure once more beside endpoints that behave so, which get 200 events a second
+    #[arg(long, value_name = "KIND", requires = "rate")]
+    pub beside: Option<Neighbour>,
+    /// So many tasks wait for that endpoint (`dead` or `limited`) before anything is measured beside it,
+    /// and no more come
+    #[arg(long, value_name = "N", requires = "beside")]
+    pub backlog: Option<u64>,
+    /// How many `hooktide run` share the work
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub processes: usize,
 }
 
 /// Which numbers do not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// Nothing to measure.
-    #[error("--events, --fan-out, --receivers, --processes and --rate must be at least 1")]
+    #[error(
+        "--events, --fan-out, --receivers, --processes, --rate and --backlog must be at least 1"
+    )]
     Zero,
     /// An event holds some members besides its filler, and a topic takes only so much.
     #[error("--size must be from {LEAST_SIZE} to {GREATEST_SIZE} bytes")]
@@ -66,9 +81,15 @@ pub enum PlanError {
     /// Every event type has the same number of subscriptions.
     #[error("--subscriptions must be a multiple of --fan-out")]
     FanOut,
+    /// It is a part of all deliveries.
+    #[error("--failing must be from 0 to 1")]
+    Failing,
     /// What is measured beside others is latency, which says nothing while all is waiting.
     #[error("--beside needs a --rate")]
     Beside,
+    /// For the others, nothing waits.
+    #[error("--backlog goes with --beside dead or --beside limited")]
+    Backlog,
     /// Ports and processes of one machine.
     #[error("at most {MOST_RECEIVERS} --receivers and {MOST_PROCESSES} --processes")]
     TooMany,
@@ -79,101 +100,60 @@ impl Plan {
     ///
     /// # Errors
     /// Says which numbers do not fit.
-    pub fn try_new(wish: Wish) -> Result<Self, PlanError> {
-        let Wish {
-            events,
-            size,
-            subscriptions,
-            fan_out,
-            receivers,
-            rate,
-            beside,
-            processes,
-            delay,
-        } = wish;
-        let usual = USUAL_SUBSCRIPTIONS.max(u64::from(receivers));
-        let subscriptions = subscriptions.unwrap_or(usual.next_multiple_of(fan_out.max(1)));
-        if events == 0 || fan_out == 0 || receivers == 0 || processes == 0 || rate == Some(0) {
+    pub fn try_new(mut wish: Wish) -> Result<Self, PlanError> {
+        let usual = USUAL_SUBSCRIPTIONS.max(u64::from(wish.receivers));
+        let usual = usual.next_multiple_of(wish.fan_out.max(1));
+        let subscriptions = *wish.subscriptions.get_or_insert(usual);
+        if wish.events == 0
+            || wish.fan_out == 0
+            || wish.receivers == 0
+            || wish.processes == 0
+            || wish.rate == Some(0)
+            || wish.backlog == Some(0)
+        {
             return Err(PlanError::Zero);
         }
-        if beside.is_some() && rate.is_none() {
+        if !(0.0..=1.0).contains(&wish.failing) {
+            return Err(PlanError::Failing);
+        }
+        if wish.beside.is_some() && wish.rate.is_none() {
             return Err(PlanError::Beside);
         }
-        if !(LEAST_SIZE..=GREATEST_SIZE).contains(&size) {
+        if wish.backlog.is_some()
+            && !matches!(wish.beside, Some(Neighbour::Dead | Neighbour::Limited))
+        {
+            return Err(PlanError::Backlog);
+        }
+        if !(LEAST_SIZE..=GREATEST_SIZE).contains(&wish.size) {
             return Err(PlanError::Size);
         }
-        if subscriptions == 0 || subscriptions % fan_out != 0 {
+        if subscriptions == 0 || !subscriptions.is_multiple_of(wish.fan_out) {
             return Err(PlanError::FanOut);
         }
-        if receivers > MOST_RECEIVERS || processes > MOST_PROCESSES {
+        if wish.receivers > MOST_RECEIVERS || wish.processes > MOST_PROCESSES {
             return Err(PlanError::TooMany);
         }
-        Ok(Self {
-            events,
-            size,
-            subscriptions,
-            fan_out,
-            receivers,
-            rate,
-            beside,
-            processes,
-            delay,
-        })
+        Ok(Self(wish))
     }
 
-    /// How many events.
-    pub fn events(&self) -> u64 {
-        self.events
-    }
-
-    /// Bytes of each event.
-    pub fn size(&self) -> usize {
-        self.size
+    /// What was asked for.
+    pub fn asked(&self) -> &Wish {
+        &self.0
     }
 
     /// How many subscriptions there are.
     pub fn subscriptions(&self) -> u64 {
-        self.subscriptions
-    }
-
-    /// How many of them each event goes to.
-    pub fn fan_out(&self) -> u64 {
-        self.fan_out
+        self.0.subscriptions.unwrap_or(USUAL_SUBSCRIPTIONS)
     }
 
     /// How many event types there are: each has subscriptions of its own.
     pub fn types(&self) -> u64 {
-        self.subscriptions / self.fan_out
+        self.subscriptions() / self.0.fan_out
     }
 
-    /// How many requests must arrive.
+    /// How many deliveries there must be.
     pub fn deliveries(&self) -> u64 {
-        self.events.saturating_mul(self.fan_out)
-    }
-
-    /// How many endpoints there are.
-    pub fn receivers(&self) -> u32 {
-        self.receivers
-    }
-
-    /// Events a second; none: as fast as Kafka takes them.
-    pub fn rate(&self) -> Option<u32> {
-        self.rate
-    }
-
-    /// Endpoints beside which the same is measured once more.
-    pub fn beside(&self) -> Option<Neighbour> {
-        self.beside
-    }
-
-    /// How many `hooktide run` share the work.
-    pub fn processes(&self) -> usize {
-        self.processes
-    }
-
-    /// How long an endpoint takes to answer.
-    pub fn delay(&self) -> Duration {
-        self.delay
+        self.0.events.saturating_mul(self.0.fan_out)
     }
 }
 
@@ -192,7 +172,10 @@ mod tests {
         fan_out: 1,
         receivers: 1,
         rate: None,
+        failing: 0.0,
+        due_at_once: false,
         beside: None,
+        backlog: None,
         processes: 1,
         delay: Duration::ZERO,
     };
@@ -202,7 +185,7 @@ mod tests {
         fn check(change: impl Fn(&mut Wish), subscriptions: u64, types: u64, deliveries: u64) {
             let mut wish = USUAL;
             change(&mut wish);
-            let plan = Plan::try_new(wish).unwrap();
+            let plan = Plan::try_new(wish.clone()).unwrap();
             assert_eq!(plan.subscriptions(), subscriptions, "{wish:?}");
             assert_eq!(plan.types(), types, "{wish:?}");
             assert_eq!(plan.deliveries(), deliveries, "{wish:?}");
@@ -225,7 +208,7 @@ mod tests {
         fn check(change: impl Fn(&mut Wish), expected: PlanError) {
             let mut wish = USUAL;
             change(&mut wish);
-            assert_eq!(Plan::try_new(wish), Err(expected), "{wish:?}");
+            assert_eq!(Plan::try_new(wish.clone()), Err(expected), "{wish:?}");
         }
         check(|wish| wish.events = 0, PlanError::Zero);
         check(|wish| wish.fan_out = 0, PlanError::Zero);
@@ -233,6 +216,16 @@ mod tests {
         check(
             |wish| wish.beside = Some(Neighbour::Hang),
             PlanError::Beside,
+        );
+        check(|wish| wish.failing = 1.5, PlanError::Failing);
+        check(|wish| wish.failing = f64::NAN, PlanError::Failing);
+        check(|wish| wish.backlog = Some(9), PlanError::Backlog);
+        check(
+            |wish| {
+                (wish.rate, wish.beside) = (Some(9), Some(Neighbour::Slow));
+                wish.backlog = Some(9);
+            },
+            PlanError::Backlog,
         );
         check(|wish| wish.size = 10, PlanError::Size);
         check(|wish| wish.size = 1 << 20, PlanError::Size);

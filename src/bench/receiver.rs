@@ -1,7 +1,7 @@
 //! The process that requests arrive at. It does as little as it can: it shares the machine with what
 //! is measured.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufRead};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,66 +20,124 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
 
 use super::load::{self, PRODUCED_AT};
 use super::talk::say;
+
+/// What the subscriptions of a run wait before a request is made again.
+pub(super) const RETRY_WAIT: Duration = Duration::from_secs(5);
+const BACKLOG: u32 = 1_024;
 
 /// What has arrived since the last reset. Times in microseconds.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Count {
     /// All requests.
     pub requests: u64,
-    /// Different deliveries among them.
+    /// Different deliveries among them that were taken.
     pub distinct: u64,
-    /// When the last different one came, since the Unix epoch.
-    pub last_at: u64,
-    /// From produced to arrived: the 50th, 95th and 99th percentile and the most; none where requests
-    /// do not say when they were produced.
-    pub latency: Option<[u64; 4]>,
+    /// Requests that were answered 503, on purpose.
+    pub failed: u64,
+    /// When the first was taken, and when the last different one, since the Unix epoch.
+    pub taken_at: Option<(u64, u64)>,
+    /// From produced to arrived, of those whose first request was taken; none where requests do not say
+    /// when they were produced.
+    pub latency: Option<Percentiles>,
+    /// Of those whose first request failed: how long after they were due the second came.
+    pub lateness: Option<Percentiles>,
+    /// How many of those came before they were due.
+    pub early: u64,
+    /// Of those too, or of all if none failed: how much younger the youngest was that had come before.
+    pub overtaken: Option<Percentiles>,
 }
+
+/// The 50th, 95th and 99th percentile, and the most.
+pub type Percentiles = [u64; 4];
 
 struct Tally {
     requests: u64,
-    /// Hashes of delivery ids.
-    ids: HashSet<u64>,
+    failed: u64,
+    distinct: u64,
+    early: u64,
+    /// By the hashes of delivery ids.
+    deliveries: HashMap<u64, Delivery>,
     hasher: RandomState,
-    last_at: u64,
+    taken_at: Option<(u64, u64)>,
+    /// When the youngest was produced that has come.
+    youngest: u64,
     latency: Histogram<u64>,
+    lateness: Histogram<u64>,
+    overtaken: Histogram<u64>,
+    /// The share of deliveries whose first request fails.
+    failing: f64,
+}
+
+#[derive(Clone, Copy)]
+enum Delivery {
+    /// Its second request is due then.
+    Due(u64),
+    Taken,
 }
 
 type Shared = Arc<Mutex<Tally>>;
 
-/// Listens on `endpoints` ports of 127.0.0.1, says where, and answers each line of stdin (`count`,
-/// `reset`) with a [`Count`] until it ends.
+/// Takes `endpoints` ports of 127.0.0.1, says which, and listens on them: at once, or if it is `deaf`
+/// when it is told so. Answers each line of stdin (`count`, `reset`, `listen`, `fail SHARE`) with a
+/// [`Count`] until it ends.
 ///
 /// # Errors
 /// No sockets.
-pub fn run(endpoints: u32, delay: Duration) -> io::Result<()> {
+pub fn run(endpoints: u32, delay: Duration, deaf: bool) -> io::Result<()> {
     let tally = Arc::new(Mutex::new(Tally::default()));
     let shared = Arc::clone(&tally);
     // One thread: two would fight with what is measured.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let mut listeners = Vec::new();
+    let mut sockets = Vec::new();
     for _ in 0..endpoints {
-        listeners.push(runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?);
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        sockets.push(socket);
     }
-    let listening: io::Result<Vec<SocketAddr>> =
-        listeners.iter().map(TcpListener::local_addr).collect();
-    say(&json!({ "listening": listening? }))?;
+    let ports: io::Result<Vec<SocketAddr>> = sockets.iter().map(TcpSocket::local_addr).collect();
+    let (listen, mut told) = watch::channel(!deaf);
     let served = thread::Builder::new().name("receiver".into());
+    let (ready, is_ready) = std::sync::mpsc::channel();
     served.spawn(move || {
-        for listener in listeners {
-            runtime.spawn(accept(listener, Arc::clone(&shared), delay));
-        }
-        runtime.block_on(std::future::pending::<()>());
+        runtime.block_on(async {
+            // It fails when nobody is left to tell.
+            drop(told.wait_for(|listens| *listens).await);
+            for socket in sockets {
+                match socket.listen(BACKLOG) {
+                    Ok(listener) => {
+                        drop(tokio::spawn(accept(listener, Arc::clone(&shared), delay)))
+                    }
+                    Err(error) => drop(ready.send(Err(error))),
+                }
+            }
+            drop(ready.send(Ok(())));
+            std::future::pending::<()>().await;
+        });
     })?;
+    let listening = || is_ready.recv().map_err(io::Error::other)?;
+    if !deaf {
+        listening()?;
+    }
+    say(&json!({ "listening": ports? }))?;
     for line in io::stdin().lock().lines() {
+        let line = line?;
+        if line == "listen" {
+            listen.send_replace(true);
+            listening()?;
+        }
         let mut tally = lock(&tally);
-        if line? == "reset" {
+        if line == "reset" {
             *tally = Tally::default();
+        }
+        if let Some(share) = line.strip_prefix("fail ") {
+            tally.failing = share.parse().map_err(io::Error::other)?;
         }
         let count = tally.count();
         drop(tally);
@@ -115,12 +173,18 @@ async fn answer(
         }
     }
     let id = head.headers.get("webhook-id").map(|id| id.as_bytes());
-    lock(&tally).arrived(id, produced_at(&start), arrived);
+    let is_taken = lock(&tally).arrived(id, produced_at(&start), arrived);
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
     let mut response = Response::new(String::new());
-    *response.status_mut() = StatusCode::NO_CONTENT;
+    *response.status_mut() = match is_taken {
+        true => StatusCode::NO_CONTENT,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    if !is_taken && let Some(id) = id {
+        lock(&tally).answered(id, load::now());
+    }
     Ok(response)
 }
 
@@ -146,17 +210,24 @@ impl Default for Tally {
     fn default() -> Self {
         Self {
             requests: 0,
-            ids: HashSet::new(),
+            failed: 0,
+            distinct: 0,
+            early: 0,
+            deliveries: HashMap::new(),
             hasher: RandomState::new(),
-            last_at: 0,
+            taken_at: None,
+            youngest: 0,
             latency: histogram(),
+            lateness: histogram(),
+            overtaken: histogram(),
+            failing: 0.0,
         }
     }
 }
 
-/// Up to ten minutes, three digits.
+/// Up to an hour, three digits.
 fn histogram() -> Histogram<u64> {
-    const LONGEST: u64 = 600_000_000;
+    const LONGEST: u64 = 3_600_000_000;
     match Histogram::new_with_max(LONGEST, 3) {
         Ok(histogram) => histogram,
         // Cannot be: the numbers are constants that fit.
@@ -165,32 +236,80 @@ fn histogram() -> Histogram<u64> {
 }
 
 impl Tally {
-    fn arrived(&mut self, id: Option<&[u8]>, produced_at: Option<u64>, now: u64) {
+    /// A request has come. False: it is to fail.
+    fn arrived(&mut self, id: Option<&[u8]>, produced_at: Option<u64>, now: u64) -> bool {
         self.requests += 1;
-        let is_new = match id {
-            Some(id) => self.ids.insert(self.hasher.hash_one(id)),
-            None => false,
+        let Some(id) = id.map(|id| self.hasher.hash_one(id)) else {
+            return true;
         };
-        if !is_new {
-            return;
+        let before = self.deliveries.get(&id).copied();
+        let due = match before {
+            Some(Delivery::Taken) => return true,
+            Some(Delivery::Due(due)) => Some(due),
+            None if is_in(self.failing, id) => {
+                self.failed += 1;
+                self.deliveries.insert(id, due_after(now));
+                return false;
+            }
+            None => None,
+        };
+        self.deliveries.insert(id, Delivery::Taken);
+        self.distinct += 1;
+        let first = self.taken_at.map_or(now, |(first, _)| first);
+        self.taken_at = Some((first, now));
+        if let Some(due) = due {
+            self.early += u64::from(now < due);
+            self.lateness.saturating_record(now.saturating_sub(due));
         }
-        self.last_at = now;
         if let Some(produced_at) = produced_at {
-            self.latency
-                .saturating_record(now.saturating_sub(produced_at));
+            if due.is_none() {
+                self.latency
+                    .saturating_record(now.saturating_sub(produced_at));
+            }
+            if due.is_some() || self.failed == 0 {
+                self.overtaken
+                    .saturating_record(self.youngest.saturating_sub(produced_at));
+                self.youngest = self.youngest.max(produced_at);
+            }
+        }
+        true
+    }
+
+    /// A request that fails is answered now.
+    fn answered(&mut self, id: &[u8], now: u64) {
+        let id = self.hasher.hash_one(id);
+        if let Some(delivery @ Delivery::Due(_)) = self.deliveries.get_mut(&id) {
+            *delivery = due_after(now);
         }
     }
 
     fn count(&self) -> Count {
-        let at = |quantile| self.latency.value_at_quantile(quantile);
-        let latency = [at(0.50), at(0.95), at(0.99), self.latency.max()];
         Count {
             requests: self.requests,
-            distinct: self.ids.len() as u64,
-            last_at: self.last_at,
-            latency: (!self.latency.is_empty()).then_some(latency),
+            distinct: self.distinct,
+            failed: self.failed,
+            taken_at: self.taken_at,
+            latency: percentiles(&self.latency),
+            lateness: percentiles(&self.lateness),
+            early: self.early,
+            overtaken: percentiles(&self.overtaken),
         }
     }
+}
+
+/// Whether a hash is among this share of all.
+fn is_in(share: f64, hash: u64) -> bool {
+    share >= 1.0 || (hash as f64) < share * 2.0_f64.powi(64)
+}
+
+fn due_after(answered: u64) -> Delivery {
+    let wait = u64::try_from(RETRY_WAIT.as_micros()).unwrap_or(u64::MAX);
+    Delivery::Due(answered.saturating_add(wait))
+}
+
+fn percentiles(of: &Histogram<u64>) -> Option<Percentiles> {
+    let at = |quantile| of.value_at_quantile(quantile);
+    (!of.is_empty()).then(|| [at(0.50), at(0.95), at(0.99), of.max()])
 }
 
 #[cfg(test)]
@@ -215,14 +334,52 @@ mod tests {
     #[test]
     fn copies_are_told_from_deliveries() {
         let mut tally = Tally::default();
-        tally.arrived(Some(b"a"), Some(1_000), 3_000);
-        tally.arrived(Some(b"b"), Some(2_000), 3_500);
-        tally.arrived(Some(b"a"), Some(1_000), 9_000);
+        assert!(tally.arrived(Some(b"a"), Some(1_000), 3_000));
+        assert!(tally.arrived(Some(b"b"), Some(2_000), 3_500));
+        assert!(tally.arrived(Some(b"a"), Some(1_000), 9_000));
         let count = tally.count();
-        assert_eq!(
-            (count.requests, count.distinct, count.last_at),
-            (3, 2, 3_500)
-        );
+        assert_eq!((count.requests, count.distinct, count.failed), (3, 2, 0));
+        assert_eq!(count.taken_at, Some((3_000, 3_500)));
         assert_eq!(count.latency.map(|it| it[3] / 10), Some(200));
+        assert!(count.lateness.is_none());
+    }
+
+    #[test]
+    fn who_failed_is_late_or_early_and_may_be_overtaken() {
+        let mut tally = Tally {
+            failing: 1.0,
+            ..Tally::default()
+        };
+        for (id, produced_at) in [(b"a", 1_000), (b"b", 9_000)] {
+            assert!(!tally.arrived(Some(id), Some(produced_at), 10_000));
+            tally.answered(id, 20_000);
+        }
+        tally.failing = 0.0;
+        assert!(tally.arrived(Some(b"b"), Some(9_000), 5_019_999));
+        assert!(tally.arrived(Some(b"new"), Some(10_000), 5_020_500));
+        assert!(tally.arrived(Some(b"a"), Some(1_000), 5_021_000));
+        let count = tally.count();
+        assert_eq!((count.requests, count.distinct, count.failed), (5, 3, 2));
+        assert_eq!(count.early, 1);
+        let rounded = |of: Option<Percentiles>| of.map(|it| it[3] / 1_000);
+        assert_eq!(rounded(count.lateness), Some(1));
+        assert_eq!(
+            rounded(count.overtaken),
+            Some(8),
+            "by the other one that failed"
+        );
+        assert_eq!(
+            rounded(count.latency).map(|it| it / 100),
+            Some(50),
+            "of the new one alone"
+        );
+    }
+
+    #[test]
+    fn a_share_of_all_fails() {
+        let hasher = RandomState::new();
+        let failed = (0..10_000_u32).filter(|id| is_in(0.1, hasher.hash_one(id)));
+        assert!((800..1_200).contains(&failed.count()));
+        assert!(!is_in(0.0, 0) && is_in(1.0, u64::MAX));
     }
 }

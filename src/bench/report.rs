@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::plan::Plan;
-use super::receiver::Count;
+use super::receiver::{Count, Percentiles};
 use super::usage::{Usage, cpu_between};
 
 /// What came of a run.
@@ -30,10 +30,36 @@ pub struct Report {
     pub broker_cpu_s_per_1000: Option<f64>,
     /// Deliveries that arrived more than once.
     pub doubled: u64,
-    /// From produced to arrived.
+    /// From produced to arrived, of those whose first request was taken.
     pub latency_ms: Option<Latency>,
+    /// Those whose first request failed, if there are any.
+    pub retried: Option<Retried>,
     /// The same beside endpoints that behave badly, if that was asked for.
     pub beside: Option<Beside>,
+}
+
+/// Deliveries whose first request failed.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Retried {
+    /// How many.
+    pub deliveries: u64,
+    /// How many of them were made again before they were due.
+    pub early: u64,
+    /// From due to arrived.
+    pub lateness_ms: Option<Latency>,
+    /// How much younger the youngest event was that had been made again before.
+    pub overtaken_ms: Option<Latency>,
+}
+
+impl Retried {
+    pub(super) fn of(count: &Count) -> Option<Self> {
+        (count.failed > 0).then(|| Self {
+            deliveries: count.failed,
+            early: count.early,
+            lateness_ms: Latency::of(count.lateness),
+            overtaken_ms: Latency::of(count.overtaken),
+        })
+    }
 }
 
 /// Latency beside endpoints that behave badly.
@@ -45,6 +71,8 @@ pub struct Beside {
     pub p50_ratio: Option<f64>,
     /// The same of the 99th percentile.
     pub p99_ratio: Option<f64>,
+    /// What waited for them, if that was asked for.
+    pub backlog: Option<Backlog>,
 }
 
 impl Beside {
@@ -54,8 +82,40 @@ impl Beside {
             latency_ms: beside,
             p50_ratio: ratio(|latency| latency.p50),
             p99_ratio: ratio(|latency| latency.p99),
+            backlog: None,
         }
     }
+}
+
+/// Tasks that waited for one endpoint.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Backlog {
+    /// How many.
+    pub tasks: u64,
+    /// How often each of them was written to a tier, as things went while they waited.
+    pub rewrites_per_task_and_day: f64,
+    /// Bytes of what was written so.
+    pub bytes_per_hour: f64,
+    /// The most memory that was resident until then, in bytes, of all `hooktide run`.
+    pub peak_memory_bytes: Option<u64>,
+    /// How many of them were delivered.
+    pub delivered: u64,
+    /// What came when the endpoint was back, if it was away.
+    pub recovery: Option<Recovery>,
+}
+
+/// What comes when an endpoint is back.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Recovery {
+    /// How long it was watched.
+    #[serde(rename = "watched_s")]
+    pub seconds: f64,
+    /// How many tasks it got in that time.
+    pub delivered: u64,
+    /// How much younger the youngest event was that had come before.
+    pub overtaken_ms: Option<Latency>,
+    /// From produced to arrived, of others' events in that time.
+    pub latency_ms: Option<Latency>,
 }
 
 /// How fast, and at what cost.
@@ -95,8 +155,8 @@ impl Figures {
 }
 
 impl Latency {
-    pub(super) fn of(count: &Count) -> Option<Self> {
-        let [p50, p95, p99, max] = count.latency?.map(|micros| micros as f64 / 1_000.0);
+    pub(super) fn of(percentiles: Option<Percentiles>) -> Option<Self> {
+        let [p50, p95, p99, max] = percentiles?.map(|micros| micros as f64 / 1_000.0);
         Some(Self { p50, p95, p99, max })
     }
 }
@@ -118,20 +178,20 @@ pub(super) fn per_1000(cpu: Duration, deliveries: u64) -> f64 {
 
 impl fmt::Display for Report {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plan = &self.plan;
-        let rate = match plan.rate() {
+        let plan = self.plan.asked();
+        let rate = match plan.rate {
             Some(rate) => format!("{rate} events/s"),
             None => "flat out".to_owned(),
         };
         writeln!(
             to,
             "{} events of {} bytes, {rate}, fan-out {}, {} subscriptions, {} receivers, {} processes",
-            plan.events(),
-            plan.size(),
-            plan.fan_out(),
-            plan.subscriptions(),
-            plan.receivers(),
-            plan.processes(),
+            plan.events,
+            plan.size,
+            plan.fan_out,
+            self.plan.subscriptions(),
+            plan.receivers,
+            plan.processes,
         )?;
         writeln!(to)?;
         writeln!(
@@ -146,12 +206,7 @@ impl fmt::Display for Report {
                 "{name:<16}{:>14.0}{:>18}{:>14}",
                 figures.per_second,
                 three_digits(figures.cpu_s_per_1000),
-                figures
-                    .peak_memory_bytes
-                    .map_or("unknown".to_owned(), |bytes| format!(
-                        "{} MB",
-                        bytes / 1_000_000
-                    )),
+                megabytes(figures.peak_memory_bytes),
             )?;
         }
         writeln!(
@@ -172,9 +227,43 @@ impl fmt::Display for Report {
         if let Some(latency) = &self.latency_ms {
             writeln!(to, "produced to arrived: {latency}")?;
         }
-        if let Some(beside) = &self.beside
-            && let (Some(latency), Some(p50), Some(p99)) =
-                (beside.latency_ms, beside.p50_ratio, beside.p99_ratio)
+        if let Some(retried) = &self.retried {
+            write!(to, "{retried}")?;
+        }
+        if let Some(beside) = &self.beside {
+            write!(to, "{beside}")?;
+        }
+        writeln!(
+            to,
+            "all {} deliveries arrived in {:.1} s; {} doubled",
+            self.plan.deliveries(),
+            self.took.as_secs_f64(),
+            self.doubled,
+        )
+    }
+}
+
+impl fmt::Display for Retried {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            to,
+            "{} first requests failed; {} were made again too early",
+            self.deliveries, self.early
+        )?;
+        if let Some(lateness) = &self.lateness_ms {
+            writeln!(to, "due to made again: {lateness}")?;
+        }
+        match &self.overtaken_ms {
+            Some(overtaken) => writeln!(to, "overtaken by events younger by: {overtaken}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Beside {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (Some(latency), Some(p50), Some(p99)) =
+            (self.latency_ms, self.p50_ratio, self.p99_ratio)
         {
             writeln!(to, "beside its neighbour: {latency}")?;
             writeln!(
@@ -182,14 +271,46 @@ impl fmt::Display for Report {
                 "  that is {p50:.2} times the median, and {p99:.2} times the 99th percentile"
             )?;
         }
+        match &self.backlog {
+            Some(backlog) => write!(to, "{backlog}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Backlog {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             to,
-            "all {} deliveries arrived in {:.1} s; {} doubled",
-            plan.deliveries(),
-            self.took.as_secs_f64(),
-            self.doubled,
-        )
+            "{} tasks waited: {:.2} rewrites for each in a day, {:.1} MB an hour; {} delivered; peak memory {}",
+            self.tasks,
+            self.rewrites_per_task_and_day,
+            self.bytes_per_hour / 1e6,
+            self.delivered,
+            megabytes(self.peak_memory_bytes),
+        )?;
+        let Some(recovery) = &self.recovery else {
+            return Ok(());
+        };
+        writeln!(
+            to,
+            "back for {:.0} s: {} delivered",
+            recovery.seconds, recovery.delivered
+        )?;
+        if let Some(overtaken) = &recovery.overtaken_ms {
+            writeln!(to, "  overtaken by events younger by: {overtaken}")?;
+        }
+        match &recovery.latency_ms {
+            Some(latency) => writeln!(to, "  others meanwhile: {latency}"),
+            None => Ok(()),
+        }
     }
+}
+
+fn megabytes(bytes: Option<u64>) -> String {
+    bytes.map_or("unknown".to_owned(), |bytes| {
+        format!("{} MB", bytes / 1_000_000)
+    })
 }
 
 fn three_digits(seconds: Option<f64>) -> String {

@@ -15,7 +15,6 @@ use crate::bench::neighbour::Neighbour;
 use crate::bench::plan::Wish;
 use crate::bench::{self, BenchError, Plan, bare_loop, receiver, talk};
 use crate::config::Config;
-use crate::duration_text::parse;
 use crate::installation::Layers;
 
 #[derive(Debug, Args)]
@@ -23,49 +22,14 @@ pub(super) struct Arguments {
     /// Measure on this Kafka; without it on that of `kafka.bootstrap_servers`
     #[arg(long, value_name = "HOST:PORT")]
     bootstrap: Option<String>,
-    /// Events to produce
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
-    events: u64,
-    /// Bytes of each event
-    #[arg(long, value_name = "BYTES", default_value_t = 512)]
-    size: usize,
-    /// Subscriptions that each event goes to
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    fan_out: u64,
-    /// Subscriptions in all, a multiple of the fan-out; without it 100 or somewhat more
-    #[arg(long, value_name = "N")]
-    subscriptions: Option<u64>,
-    /// Endpoints that the subscriptions have between them
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    receivers: u32,
-    /// How long an endpoint takes to answer
-    #[arg(long, value_name = "DURATION", value_parser = parse, default_value = "0s")]
-    delay: Duration,
-    /// Events a second; without it they are produced at once
-    #[arg(long, value_name = "N")]
-    rate: Option<u32>,
-    /// Measure once more beside endpoints that behave so, which get 200 events a second
-    #[arg(long, value_name = "KIND", requires = "rate")]
-    beside: Option<Neighbour>,
-    /// How many `hooktide run` share the work
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    processes: usize,
+    #[command(flatten)]
+    wish: Wish,
 }
 
 impl Arguments {
     /// Measures.
     pub(super) fn run(self, config: Option<PathBuf>, format: Output) -> Result<(), Failure> {
-        let plan = Plan::try_new(Wish {
-            events: self.events,
-            size: self.size,
-            subscriptions: self.subscriptions,
-            fan_out: self.fan_out,
-            receivers: self.receivers,
-            rate: self.rate,
-            beside: self.beside,
-            processes: self.processes,
-            delay: self.delay,
-        });
+        let plan = Plan::try_new(self.wish);
         let plan = plan.map_err(|error| Failure::Refused(anyhow!(error)))?;
         let layers = Layers {
             file: config,
@@ -114,6 +78,9 @@ pub(super) enum Part {
         endpoints: u32,
         #[arg(long)]
         delay_ms: u64,
+        /// Nobody listens until told so
+        #[arg(long)]
+        deaf: bool,
     },
     /// Produces events
     #[command(
@@ -132,6 +99,8 @@ pub(super) enum Part {
         types: u64,
         #[arg(long)]
         rate: Option<u32>,
+        #[arg(long, default_value_t = 0)]
+        first_number: u64,
     },
     /// Behaves badly
     #[command(after_help = "Example:\n  hooktide bench-part neighbour hang")]
@@ -161,7 +130,8 @@ impl Part {
             Self::Receiver {
                 endpoints,
                 delay_ms,
-            } => receiver::run(endpoints, Duration::from_millis(delay_ms)),
+                deaf,
+            } => receiver::run(endpoints, Duration::from_millis(delay_ms), deaf),
             Self::Load {
                 topic,
                 events,
@@ -169,8 +139,10 @@ impl Part {
                 first_type,
                 types,
                 rate,
+                first_number,
             } => {
                 let load = Load {
+                    first_number,
                     topic,
                     events,
                     size,

@@ -89,7 +89,7 @@ impl Desk {
         metrics: DispatcherMetrics,
     ) -> Self {
         Self {
-            endpoints: Endpoints::new(endpoints, ladder.clone()),
+            endpoints: Endpoints::new(endpoints, ladder.clone(), HeldTask::origin),
             ladder,
             ledger,
             metrics,

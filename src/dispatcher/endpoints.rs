@@ -8,6 +8,7 @@
 pub mod breaker;
 pub mod endpoint;
 pub mod line;
+mod queue;
 pub mod rate;
 mod turns;
 
@@ -20,6 +21,7 @@ use crate::record::{Parked, SubscriptionKey};
 use crate::retry::Ladder;
 use breaker::{Admits, Change};
 use endpoint::{Endpoint, Terms};
+pub use queue::Origin;
 use turns::{Place, Turns};
 
 /// What bounds all endpoints.
@@ -70,6 +72,8 @@ pub struct Arrival {
 #[derive(Debug)]
 pub struct Endpoints<T> {
     settings: Settings,
+    /// Tells tasks that come for the first time from those that come back.
+    origin: fn(&T) -> Origin,
     /// Outages are waited out on its tiers.
     ladder: Ladder,
     by_key: HashMap<SubscriptionKey, Endpoint<T>>,
@@ -82,11 +86,12 @@ pub struct Endpoints<T> {
 }
 
 impl<T> Endpoints<T> {
-    /// None yet.
-    pub fn new(settings: Settings, ladder: Ladder) -> Self {
+    /// None yet. `origin` tells tasks that come for the first time from those that come back.
+    pub fn new(settings: Settings, ladder: Ladder, origin: fn(&T) -> Origin) -> Self {
         Self {
             turns: Turns::new(settings.max_in_flight, settings.max_per_host),
             settings,
+            origin,
             ladder,
             by_key: HashMap::new(),
             lanes: HashMap::new(),
@@ -128,7 +133,7 @@ impl<T> Endpoints<T> {
                 self.put_off.push(PutOff { task, until, why });
             }
             None => {
-                endpoint.waiting.push_back(task);
+                endpoint.waiting.push((self.origin)(&task), task);
                 self.waiting += 1;
                 self.place(key, now);
             }
@@ -161,7 +166,7 @@ impl<T> Endpoints<T> {
                 endpoint.place = place;
                 continue;
             }
-            let Some(task) = endpoint.waiting.pop_front() else {
+            let Some(task) = endpoint.waiting.pop() else {
                 continue;
             };
             endpoint.starts(now);
@@ -258,8 +263,7 @@ impl<T> Endpoints<T> {
             if endpoint.may_take_a_turn(now) && endpoint.place != Place::OnHost {
                 continue;
             }
-            let (out, rest): (Vec<T>, Vec<T>) = endpoint.waiting.drain(..).partition(&mut stuck);
-            endpoint.waiting = rest.into();
+            let out = endpoint.waiting.take_if(&mut stuck);
             self.waiting -= out.len();
             for task in out {
                 let why = Parked::Crowded;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::endpoints::Origin;
 use crate::clock::Timestamp;
 use crate::kafka::record::Incoming;
 use crate::record::{Coordinates, SubscriptionKey, SubscriptionKeyError, TaskError, TaskHeaders};
@@ -68,6 +69,14 @@ impl HeldTask {
             (&read.at, &read.key, &read.body, &read.headers)
                 == (&self.at, &self.key, &self.body, &self.headers)
         })
+    }
+
+    /// Whether it comes from a tier, or for the first time.
+    pub fn origin(&self) -> Origin {
+        match self.due {
+            Some(_) => Origin::Returned,
+            None => Origin::New,
+        }
     }
 
     /// What holding it costs, in bytes: the body and, roughly, all else.

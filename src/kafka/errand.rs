@@ -2,6 +2,7 @@
 //! the user's back, and an error says what librdkafka said last and what to do.
 
 mod newest_records;
+mod record_count;
 mod record_writer;
 
 use std::sync::{Mutex, PoisonError};
@@ -16,6 +17,7 @@ use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
 pub use newest_records::{Expected, NewestRecord, newest_records};
+pub use record_count::RecordCount;
 pub use record_writer::{Landing, RecordWriter};
 
 use crate::config::Config;

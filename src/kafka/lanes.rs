@@ -1,5 +1,7 @@
 //! All partitions of the dispatcher's assignment, read in turns.
 
+mod turns;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +10,16 @@ use super::lane::{Lane, Next};
 use crate::clock::Timestamp;
 use crate::kafka::member::{PartitionReader, Progress, Start};
 use crate::kafka::record::{Incoming, TopicPartition};
-
-/// How many records one lane gives in its turn.
-const TURN: usize = 64;
+use turns::Turns;
 
 /// See the module. A lane is known by its index, which holds as long as the assignment.
+///
+/// The lanes of tier 0 take turns with those of the other tiers, whatever their numbers: half of what is
+/// taken in is new where there is enough of both, so that neither holds up the other.
 #[derive(Default)]
 pub struct Lanes {
     lanes: Vec<Lane>,
-    /// Whose turn it is, and how many records are left of it.
-    turn: usize,
-    left: usize,
+    turns: Turns,
 }
 
 /// What [`Lanes::take`] found.
@@ -51,40 +52,27 @@ impl Lanes {
                 let delay = delays.get(&start.at.topic).copied().flatten();
                 Lane::new(reader, start, delay, most_outstanding)
             })
-            .collect();
+            .collect::<Vec<_>>();
+        let (new, returned) = (0..lanes.len()).partition(|lane| lanes[*lane].delay().is_none());
         Self {
             lanes,
-            turn: 0,
-            left: TURN,
+            turns: Turns::of([new, returned]),
         }
     }
 
     /// The next record that is due, each lane in its turn. None: no lane has one now.
     pub fn take(&mut self, now: Timestamp) -> Option<Taken> {
-        for _ in 0..=self.lanes.len() {
-            let lane = self.turn;
+        self.turns.take(|lane| {
             let current = self.lanes.get_mut(lane)?;
-            if self.left > 0 && current.is_worth_a_look() {
-                match current.next(now) {
-                    Next::Record(record) => {
-                        self.left -= 1;
-                        return Some(Taken::Record { lane, record });
-                    }
-                    Next::OutOfRange => {
-                        self.end_turn();
-                        return Some(Taken::OutOfRange { lane });
-                    }
-                    Next::NotBefore | Next::Empty | Next::Full => {}
-                }
+            if !current.is_worth_a_look() {
+                return None;
             }
-            self.end_turn();
-        }
-        None
-    }
-
-    fn end_turn(&mut self) {
-        self.turn = (self.turn + 1) % self.lanes.len().max(1);
-        self.left = TURN;
+            match current.next(now) {
+                Next::Record(record) => Some(Taken::Record { lane, record }),
+                Next::OutOfRange => Some(Taken::OutOfRange { lane }),
+                Next::NotBefore | Next::Empty | Next::Full => None,
+            }
+        })
     }
 
     /// Marks an offset as finished. False: it is not outstanding in this assignment.

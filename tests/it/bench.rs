@@ -11,6 +11,8 @@ tests! {
     kafka:
         every_figure_is_there_as_json,
         a_person_reads_a_table,
+        retries_are_told_from_first_attempts,
+        what_waits_for_a_limited_endpoint_is_counted,
         numbers_that_do_not_fit_are_refused,
 }
 
@@ -104,6 +106,58 @@ async fn a_person_reads_a_table(bed: Bed) -> Outcome {
     Ok(())
 }
 
+async fn retries_are_told_from_first_attempts(bed: Bed) -> Outcome {
+    let arguments = [
+        "bench",
+        "--events",
+        "300",
+        "--due-at-once",
+        "--output",
+        "json",
+    ];
+    let ran = Installation::new(&bed)?.command(&arguments).await?;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let report = ran.json()?;
+    assert_eq!(report["doubled"], 0);
+    assert_eq!(report["retried"]["deliveries"], 300);
+    assert_eq!(report["retried"]["early"], 0);
+    // The new ones, which come beside them.
+    assert!(
+        report["latency_ms"]["p50"].as_f64() > Some(0.0),
+        "{report:#}"
+    );
+    let late = report["retried"]["lateness_ms"]["p50"].as_f64();
+    assert!(
+        late > Some(0.0),
+        "hooktide was away when they were due: {report:#}"
+    );
+    Ok(())
+}
+
+async fn what_waits_for_a_limited_endpoint_is_counted(bed: Bed) -> Outcome {
+    let arguments = [
+        "bench",
+        "--events",
+        "400",
+        "--rate",
+        "200",
+        "--beside",
+        "limited",
+        "--backlog",
+        "2000",
+        "--output",
+        "json",
+    ];
+    let ran = Installation::new(&bed)?.command(&arguments).await?;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let report = ran.json()?;
+    let backlog = &report["beside"]["backlog"];
+    assert_eq!(backlog["tasks"], 2_000);
+    assert!(backlog["delivered"].as_u64() > Some(0), "{report:#}");
+    assert!(backlog["bytes_per_hour"].is_number(), "{report:#}");
+    Ok(())
+}
+
 async fn numbers_that_do_not_fit_are_refused(bed: Bed) -> Outcome {
     for (arguments, words) in [
         (["--events", "0"], "must be at least 1"),
@@ -112,6 +166,8 @@ async fn numbers_that_do_not_fit_are_refused(bed: Bed) -> Outcome {
         (["--beside", "slow"], "--rate"),
         (["--beside", "nasty"], "possible values: good, slow"),
         (["--rate", "fast"], "--rate"),
+        (["--failing", "2"], "--failing must be from 0 to 1"),
+        (["--backlog", "5"], "--beside"),
     ] {
         let arguments = ["bench"].into_iter().chain(arguments).collect::<Vec<_>>();
         let ran = Installation::new(&bed)?.command(&arguments).await?;

@@ -1,11 +1,11 @@
 //! One endpoint: who waits for it, what is out, and what is known of how it does.
 
-use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use super::breaker::{self, Admits, Breaker};
 use super::line::Line;
+use super::queue::Queue;
 use super::rate::{Pace, Rate};
 use super::turns::Place;
 use crate::clock::Timestamp;
@@ -46,7 +46,7 @@ const USUAL_STEP: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(super) struct Endpoint<T> {
     pub(super) terms: Terms,
-    pub(super) waiting: VecDeque<T>,
+    pub(super) waiting: Queue<T>,
     pub(super) in_flight: usize,
     pub(super) breaker: Breaker,
     pub(super) line: Line,
@@ -65,7 +65,7 @@ impl<T> Endpoint<T> {
     pub(super) fn new(terms: Terms) -> Self {
         Self {
             terms,
-            waiting: VecDeque::new(),
+            waiting: Queue::default(),
             in_flight: 0,
             breaker: Breaker::default(),
             line: Line::default(),

@@ -39,7 +39,7 @@ fn endpoints<T>(max_in_flight: usize) -> Endpoints<T> {
         max_in_flight,
         max_per_host: max_in_flight / 2,
     };
-    Endpoints::new(settings, ladder())
+    Endpoints::new(settings, ladder(), |_| Origin::New)
 }
 
 /// On a host of its own.

@@ -1,0 +1,110 @@
+//! Counts what is appended to some topics from now on, and its bytes: what a broker has to store.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use std::{ops, thread};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Headers;
+use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use tokio_util::sync::CancellationToken;
+
+use super::{ErrandError, LastWord, PATIENCE, partitions};
+use crate::config::Config;
+use crate::kafka::client_config;
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct RecordCount(Arc<Counters>);
+
+#[derive(Debug, Default)]
+struct Counters {
+    records: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// How much that is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Records.
+    pub records: u64,
+    /// Bytes of their keys, values and headers.
+    pub bytes: u64,
+}
+
+impl RecordCount {
+    /// Counts on a thread of its own, from the topics' ends, until `stop`. Blocks until it can.
+    ///
+    /// # Errors
+    /// No such topic, or the cluster is silent.
+    pub fn begin(
+        config: &Config,
+        topics: &[String],
+        stop: CancellationToken,
+    ) -> Result<Self, ErrandError> {
+        let probe: BaseProducer<LastWord> = client_config::admin(config)
+            .create_with_context(LastWord::default())
+            .map_err(ErrandError::Client)?;
+        let consumer: BaseConsumer<LastWord> = client_config::table_reader(config)
+            .create_with_context(LastWord::default())
+            .map_err(ErrandError::Client)?;
+        let mut from_the_end = TopicPartitionList::new();
+        for topic in topics {
+            for partition in (0..).take(partitions(config, topic, &probe, probe.context())?) {
+                let ends = consumer.fetch_watermarks(topic, partition, PATIENCE);
+                let (_, end) = ends.map_err(|error| ErrandError::Silent {
+                    servers: config.kafka.bootstrap_servers.clone(),
+                    cause: probe.context().or(error),
+                })?;
+                from_the_end
+                    .add_partition_offset(topic, partition, Offset::Offset(end))
+                    .map_err(ErrandError::Client)?;
+            }
+        }
+        consumer
+            .assign(&from_the_end)
+            .map_err(ErrandError::Client)?;
+        let count = Self::default();
+        let counters = Arc::clone(&count.0);
+        thread::spawn(move || {
+            while !stop.is_cancelled() {
+                if let Some(Ok(message)) = consumer.poll(POLL) {
+                    counters.records.fetch_add(1, Ordering::Relaxed);
+                    counters.bytes.fetch_add(size(&message), Ordering::Relaxed);
+                }
+            }
+        });
+        Ok(count)
+    }
+
+    /// How much there is by now.
+    pub fn now(&self) -> Counted {
+        Counted {
+            records: self.0.records.load(Ordering::Relaxed),
+            bytes: self.0.bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl ops::Sub for Counted {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            records: self.records - earlier.records,
+            bytes: self.bytes - earlier.bytes,
+        }
+    }
+}
+
+fn size(message: &impl Message) -> u64 {
+    let headers = message.headers().into_iter().flat_map(Headers::iter);
+    let headers = headers.map(|header| header.key.len() + header.value.map_or(0, <[u8]>::len));
+    let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let rest = length(message.key()) + length(message.payload());
+    (headers.sum::<usize>() + rest) as u64
+}
