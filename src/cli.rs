@@ -11,6 +11,7 @@ mod input;
 mod output;
 mod receiver;
 mod run;
+mod secrets;
 mod subscriptions;
 mod topics;
 
@@ -26,6 +27,7 @@ use crate::kafka::client_config;
 use crate::role::Role;
 use endpoints::EndpointsCommand;
 use events::EventsCommand;
+use secrets::SecretsCommand;
 use subscriptions::SubscriptionsCommand;
 
 /// Delivers webhooks from Kafka: signed, retried over days, dead-lettered, and never lost.
@@ -150,6 +152,9 @@ Exit code 1: it cannot listen there.")]
     /// Who wants which events, and where
     #[command(subcommand)]
     Subscriptions(SubscriptionsCommand),
+    /// What requests are signed with
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Endpoints that fail, are disabled, or are to pause
     #[command(subcommand)]
     Endpoints(EndpointsCommand),
@@ -257,8 +262,9 @@ impl Cli {
             // Have settings of their own.
             Command::Dev(arguments) => arguments.run(file),
             Command::Bench(arguments) => arguments.run(file, output),
-            // Reads none.
+            // Read none.
             Command::Receiver(arguments) => arguments.run(output),
+            Command::Secrets(command) => command.run(output),
             Command::BenchPart(part) => part.run(&config()?),
             Command::Run {
                 roles,
@@ -384,6 +390,18 @@ mod tests {
             &["health", "--address", "nowhere"],
             &["receiver", "--listen", "8080"],
             &["topics", "create", "--event"],
+            &["secrets", "generate", "--scheme", "md5"],
+            &["secrets", "generate", "--bytes", "23"],
+            &["secrets", "generate", "--bytes", "65"],
+            &[
+                "verify",
+                "--headers",
+                "a",
+                "--body",
+                "b",
+                "--tolerance",
+                "5",
+            ],
             &[],
         ] {
             let all = ["hooktide"].iter().chain(arguments);

@@ -1,4 +1,9 @@
-//! Secrets: bytes that cannot be printed, written or compared by accident.
+//! Secrets: what requests are signed with, which cannot be printed, written or compared by accident.
+//!
+//! A secret is a text, and a signature scheme says what of it is the key: Standard Webhooks decodes what
+//! follows `whsec_`, older schemes take the text itself, `v1a` has a key pair of its own.
+
+mod ed25519;
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,14 +11,50 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// What every signing secret begins with as text.
+pub use ed25519::{KeyPair, PUBLIC_PREFIX, PublicKey};
+
+/// What a secret of Standard Webhooks begins with as text.
 pub const PREFIX: &str = "whsec_";
+/// The same of the private half of a key pair.
+pub const PRIVATE_PREFIX: &str = "whsk_";
+/// How many bytes a secret of Standard Webhooks holds.
+pub const LENGTHS: std::ops::RangeInclusive<usize> = SHORTEST..=LONGEST;
+
 const SHORTEST: usize = 24;
 const LONGEST: usize = 64;
+const SHORTEST_TEXT: usize = 16;
+const LONGEST_TEXT: usize = 256;
 
-/// The bytes of a signing key. Shown as `[redacted]`, whatever asks.
+/// A signing secret. Shown as `[redacted]`, whatever asks.
 #[derive(Clone)]
-pub struct Secret(Arc<[u8]>);
+pub struct Secret(Arc<Forms>);
+
+/// What can be made of the text, each for itself: which is wanted, a scheme says.
+struct Forms {
+    text: Result<Box<[u8]>, SecretError>,
+    decoded: Result<Box<[u8]>, SecretError>,
+    pair: Option<KeyPair>,
+}
+
+/// What of a secret is the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyForm {
+    /// The bytes whose base64 follows `whsec_`.
+    Base64,
+    /// The text itself, with `whsec_` if it begins so.
+    Text,
+    /// The ed25519 key whose base64 follows `whsk_`.
+    Ed25519,
+}
+
+/// A key, for the one place that signs and the one that verifies.
+#[derive(Clone, Copy)]
+pub enum Key<'a> {
+    /// Known to both sides.
+    Shared(&'a [u8]),
+    /// Its private half is known to the sender alone.
+    Pair(&'a KeyPair),
+}
 
 /// Why a text is not a signing secret. Says nothing of the text.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
@@ -27,33 +68,97 @@ pub enum SecretError {
     /// Too few bytes to be safe, or more than Standard Webhooks allows.
     #[error("a secret must hold {SHORTEST} to {LONGEST} bytes")]
     Length,
+    /// Too short to be safe, or longer than any secret.
+    #[error("a secret must have {SHORTEST_TEXT} to {LONGEST_TEXT} bytes of text")]
+    TextLength,
+    /// A line's end, most likely: it is hard to see, and would be part of the key.
+    #[error("a secret must not hold control characters")]
+    Control,
+    /// No private key where one is needed.
+    #[error("a secret for `v1a` must begin with `{PRIVATE_PREFIX}`")]
+    NotPrivate,
+    /// A private key that would be shared with receivers.
+    #[error("a secret that begins with `{PRIVATE_PREFIX}` is for `v1a` alone")]
+    Private,
+    /// The half that receivers have.
+    #[error("what begins with `{PUBLIC_PREFIX}` is a public key: it verifies and cannot sign")]
+    Public,
+    /// Not a seed, nor a seed and its public key.
+    #[error(
+        "a secret must be in standard base64, padded, after `{PRIVATE_PREFIX}`: 32 bytes, or 64 of which \
+         the last 32 are the public key"
+    )]
+    KeyPair,
 }
 
 impl Secret {
-    /// Reads a secret of Standard Webhooks 1.0: `whsec_` and the base64 of 24 to 64 bytes, which are
-    /// the key.
+    /// Reads a secret of whatever kind. Whether a scheme can use it, [`Self::key`] says.
+    ///
+    /// # Errors
+    /// [`SecretError::Public`] and [`SecretError::KeyPair`]: for what is meant for `v1a` and cannot sign.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
-        let encoded = text.strip_prefix(PREFIX).ok_or(SecretError::Prefix)?;
-        if encoded.len() > LONGEST.div_ceil(3) * 4 {
-            return Err(SecretError::Length);
+        if text.starts_with(PUBLIC_PREFIX) {
+            return Err(SecretError::Public);
         }
-        let bytes = STANDARD.decode(encoded).map_err(|_| SecretError::Base64)?;
-        if (SHORTEST..=LONGEST).contains(&bytes.len()) {
-            Ok(Self(bytes.into()))
-        } else {
-            Err(SecretError::Length)
-        }
+        let pair = match text.strip_prefix(PRIVATE_PREFIX) {
+            Some(encoded) => Some(KeyPair::decode(encoded).ok_or(SecretError::KeyPair)?),
+            None => None,
+        };
+        Ok(Self(Arc::new(Forms {
+            decoded: decode(text),
+            text: as_it_is(text),
+            pair,
+        })))
     }
 
     /// The text of a new secret with this key, which must be from a cryptographic source of randomness.
     /// Unlike a [`Secret`] it can be printed: its owner must see it once.
-    pub fn text_of_new(key: &[u8; 32]) -> String {
+    pub fn text_of_new(key: &[u8]) -> String {
         format!("{PREFIX}{}", STANDARD.encode(key))
     }
 
-    /// The key itself, for the one place that signs.
-    pub fn expose(&self) -> &[u8] {
-        &self.0
+    /// The key in this form.
+    ///
+    /// # Errors
+    /// Why this secret has none.
+    pub fn key(&self, form: KeyForm) -> Result<Key<'_>, SecretError> {
+        let Forms {
+            text,
+            decoded,
+            pair,
+        } = &*self.0;
+        match (form, pair) {
+            (KeyForm::Ed25519, Some(pair)) => Ok(Key::Pair(pair)),
+            (KeyForm::Ed25519, None) => Err(SecretError::NotPrivate),
+            (KeyForm::Text, None) => text.as_deref().map(Key::Shared).map_err(|error| *error),
+            (KeyForm::Base64, None) => decoded.as_deref().map(Key::Shared).map_err(|error| *error),
+            (KeyForm::Text | KeyForm::Base64, Some(_)) => Err(SecretError::Private),
+        }
+    }
+}
+
+/// The key of an older scheme: the text itself.
+fn as_it_is(text: &str) -> Result<Box<[u8]>, SecretError> {
+    if !(SHORTEST_TEXT..=LONGEST_TEXT).contains(&text.len()) {
+        Err(SecretError::TextLength)
+    } else if text.contains(char::is_control) {
+        Err(SecretError::Control)
+    } else {
+        Ok(text.as_bytes().into())
+    }
+}
+
+/// The key of a secret of Standard Webhooks 1.0: `whsec_` and the base64 of 24 to 64 bytes.
+fn decode(text: &str) -> Result<Box<[u8]>, SecretError> {
+    let encoded = text.strip_prefix(PREFIX).ok_or(SecretError::Prefix)?;
+    if encoded.len() > LONGEST.div_ceil(3) * 4 {
+        return Err(SecretError::Length);
+    }
+    let bytes = STANDARD.decode(encoded).map_err(|_| SecretError::Base64)?;
+    if LENGTHS.contains(&bytes.len()) {
+        Ok(bytes.into())
+    } else {
+        Err(SecretError::Length)
     }
 }
 
@@ -69,22 +174,30 @@ impl fmt::Display for Secret {
     }
 }
 
+impl fmt::Debug for Key<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("[redacted]")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const TEXT: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    fn key(text: &str, form: KeyForm) -> Result<Vec<u8>, SecretError> {
+        match Secret::parse(text)?.key(form)? {
+            Key::Shared(bytes) => Ok(bytes.to_vec()),
+            Key::Pair(pair) => Ok(pair.public().as_bytes().to_vec()),
+        }
+    }
+
     #[test]
     fn reads_what_standard_webhooks_allows() {
         fn check(bytes: &[u8], expected: Result<(), SecretError>) {
-            let text = format!("whsec_{}", STANDARD.encode(bytes));
-            let secret = Secret::parse(&text);
-            assert_eq!(
-                secret.as_ref().map(|_| ()).map_err(|error| *error),
-                expected
-            );
-            if let Ok(secret) = secret {
-                assert_eq!(secret.expose(), bytes);
-            }
+            let found = key(&Secret::text_of_new(bytes), KeyForm::Base64);
+            assert_eq!(found, expected.map(|()| bytes.to_vec()));
         }
         check(&[0xff; 24], Ok(()));
         check(&[1; 32], Ok(()));
@@ -96,39 +209,73 @@ mod tests {
     }
 
     #[test]
-    fn new_secrets_read_back() {
-        let text = Secret::text_of_new(&[0xfb; 32]);
-        assert_eq!(Secret::parse(&text).unwrap().expose(), [0xfb; 32]);
+    fn each_scheme_takes_its_own_of_it() {
+        fn check(text: &str, form: KeyForm, expected: SecretError) {
+            assert_eq!(key(text, form), Err(expected), "{text:?}");
+        }
+        let text_alone = "0123456789abcdef";
+        assert_eq!(key(text_alone, KeyForm::Text).unwrap(), b"0123456789abcdef");
+        check(text_alone, KeyForm::Base64, SecretError::Prefix);
+        check(text_alone, KeyForm::Ed25519, SecretError::NotPrivate);
+        // An older receiver knows nothing of base64: the prefix is part of its key.
+        assert_eq!(key(TEXT, KeyForm::Text).unwrap(), TEXT.as_bytes());
+        for broken in [
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa-_",
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwAA",
+        ] {
+            check(broken, KeyForm::Base64, SecretError::Base64);
+            assert!(key(broken, KeyForm::Text).is_ok());
+        }
+        let pair = KeyPair::from_seed(&[7; 32]);
+        let private = pair.unwrap().text_of_new();
+        assert!(key(&private, KeyForm::Ed25519).is_ok());
+        check(&private, KeyForm::Text, SecretError::Private);
+        check(&private, KeyForm::Base64, SecretError::Private);
     }
 
     #[test]
     fn refuses_other_texts() {
-        fn check(text: &str, expected: SecretError) {
-            assert_eq!(Secret::parse(text).unwrap_err(), expected, "{text}");
+        fn check(text: &str, decoded: SecretError, as_text: SecretError) {
+            assert_eq!(key(text, KeyForm::Base64), Err(decoded), "{text:?}");
+            assert_eq!(key(text, KeyForm::Text), Err(as_text), "{text:?}");
         }
-        check("", SecretError::Prefix);
-        check("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", SecretError::Prefix);
-        check("whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", SecretError::Prefix);
+        check("", SecretError::Prefix, SecretError::TextLength);
+        check("whsec_", SecretError::Length, SecretError::TextLength);
         check(
-            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa-_",
-            SecretError::Base64,
+            "fifteen bytes..",
+            SecretError::Prefix,
+            SecretError::TextLength,
         );
         check(
-            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwAA",
-            SecretError::Base64,
+            &"x".repeat(257),
+            SecretError::Prefix,
+            SecretError::TextLength,
         );
         check(
-            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n",
+            &format!("{TEXT}\n"),
             SecretError::Base64,
+            SecretError::Control,
         );
+        let long = Secret::text_of_new(&[1; 1_000]);
+        check(&long, SecretError::Length, SecretError::TextLength);
+        for (text, error) in [
+            ("whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", SecretError::Public),
+            (
+                "whsk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+                SecretError::KeyPair,
+            ),
+        ] {
+            check(text, error, error);
+        }
     }
 
     #[test]
     fn cannot_be_printed() {
-        let secret = Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let secret = Secret::parse(TEXT).unwrap();
+        let key = secret.key(KeyForm::Base64).unwrap();
         assert_eq!(
-            format!("{secret} {secret:?} {secret:#?}"),
-            "[redacted] ".repeat(3).trim_end()
+            format!("{secret} {secret:?} {secret:#?} {key:?}"),
+            "[redacted] ".repeat(4).trim_end()
         );
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::http::{ErrorClass, Failure};
 use crate::record::Subscription;
-use crate::record::subscription::SecretSource;
+use crate::record::subscription::{SecretSource, SignatureScheme, SigningSecret};
 use crate::secret::Secret;
 
 /// The longest text that is read for a secret, in bytes.
@@ -47,10 +47,12 @@ enum Unreadable {
     EnvMissing(String),
     #[error("the file `{0}` cannot be read")]
     FileMissing(String),
-    #[error("`{0}` does not hold a secret of the form whsec_...")]
+    #[error("`{0}` does not hold a secret for any signature of the subscription")]
     NotASecret(String),
     #[error("no secret of the subscription is live any more")]
     NoneLive,
+    #[error("no live secret of the subscription is one for its signature `{0}`")]
+    NoneFor(String),
 }
 
 impl SecretStore {
@@ -63,31 +65,56 @@ impl SecretStore {
         }
     }
 
-    /// The keys that sign at `now`, newest first as the subscription has them; none for one whose
+    /// The secrets that sign at `now`, newest first as the subscription has them; none for one whose
     /// requests are not signed.
     ///
     /// # Errors
-    /// A failure of class `internal`, which charges no attempt: a reference that cannot be read, or
-    /// no live secret at all.
+    /// A failure of class `internal`, which charges no attempt: a reference that cannot be read or is of
+    /// no use, or a signature without a live secret.
     pub fn live(
         &mut self,
         subscription: &Subscription,
         now: Timestamp,
     ) -> Result<Vec<Secret>, Failure> {
-        if subscription.signatures().is_empty() {
+        let secrets = self.live_for(subscription, now);
+        secrets.map_err(|error| Failure::new(ErrorClass::Internal, error.to_string()))
+    }
+
+    fn live_for(
+        &mut self,
+        subscription: &Subscription,
+        now: Timestamp,
+    ) -> Result<Vec<Secret>, Unreadable> {
+        let schemes = subscription.signatures();
+        if schemes.is_empty() {
             return Ok(Vec::new());
         }
-        let live = subscription
-            .secrets()
-            .iter()
-            .filter(|secret| secret.is_live(now));
-        let keys: Result<Vec<Secret>, Unreadable> =
-            live.map(|secret| self.key(secret.source(), now)).collect();
-        match keys {
-            Ok(keys) if keys.is_empty() => Err(Unreadable::NoneLive),
-            result => result,
+        let mut live = Vec::with_capacity(subscription.secrets().len());
+        let secrets = subscription.secrets().iter();
+        for source in secrets
+            .filter(|secret| secret.is_live(now))
+            .map(SigningSecret::source)
+        {
+            let secret = self.secret(source, now)?;
+            let is_of_use = schemes.iter().any(|scheme| secret.key(scheme.key).is_ok());
+            match source {
+                SecretSource::Env(name) | SecretSource::File(name) if !is_of_use => {
+                    return Err(Unreadable::NotASecret(name.clone()));
+                }
+                SecretSource::Env(_) | SecretSource::File(_) | SecretSource::Key(_) => {
+                    live.push(secret);
+                }
+            }
         }
-        .map_err(|error| Failure::new(ErrorClass::Internal, error.to_string()))
+        if live.is_empty() {
+            return Err(Unreadable::NoneLive);
+        }
+        let has_none =
+            |scheme: &&SignatureScheme| live.iter().all(|secret| secret.key(scheme.key).is_err());
+        match schemes.iter().find(has_none) {
+            Some(scheme) => Err(Unreadable::NoneFor(scheme.to_string())),
+            None => Ok(live),
+        }
     }
 
     /// Whether the configuration allows a secret to be read from there; not whether it can be.
@@ -119,7 +146,7 @@ impl SecretStore {
         }
     }
 
-    fn key(&mut self, source: &SecretSource, now: Timestamp) -> Result<Secret, Unreadable> {
+    fn secret(&mut self, source: &SecretSource, now: Timestamp) -> Result<Secret, Unreadable> {
         let name = match source {
             SecretSource::Key(secret) => return Ok(secret.clone()),
             SecretSource::Env(name) | SecretSource::File(name) => name,
@@ -166,6 +193,8 @@ impl SecretStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::subscription::Rules;
+    use crate::secret::{Key, KeyForm};
 
     const TEXT: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -181,14 +210,13 @@ mod tests {
         let mut store = SecretStore::new(vec![], vec![allowed.path().to_owned()]);
         let mut read = |path: PathBuf| {
             let source = SecretSource::File(path.to_str().unwrap().to_owned());
-            store
-                .key(&source, Timestamp::now())
-                .map(|secret| secret.expose().to_vec())
+            let secret = store.secret(&source, Timestamp::now())?;
+            Ok(secret.key(KeyForm::Text).map(|key| match key {
+                Key::Shared(bytes) => bytes == TEXT.as_bytes(),
+                Key::Pair(_) => false,
+            }))
         };
-        assert_eq!(
-            read(allowed.path().join("key")).unwrap(),
-            Secret::parse(TEXT).unwrap().expose()
-        );
+        assert_eq!(read(allowed.path().join("key")), Ok(Ok(true)));
         for refused in [
             outside.path().join("key"),
             allowed.path().join("../key"),
@@ -206,17 +234,49 @@ mod tests {
         ));
     }
 
+    /// A subscription with these members, beside an URL and events.
+    fn subscription(members: &str) -> Subscription {
+        let value = format!(r#"{{"url":"https://a.example","events":["*"],{members}}}"#);
+        let key = "acme/shop".parse().unwrap();
+        Subscription::parse(&key, value.as_bytes(), &Rules::default()).unwrap()
+    }
+
     #[test]
     fn reads_only_allowed_variables() {
         let mut store = SecretStore::new(vec!["PAT*".into(), "HOOK".into()], vec![]);
         let mut error = |name: &str| {
-            store
-                .key(&SecretSource::Env(name.into()), Timestamp::now())
-                .unwrap_err()
+            let subscription = subscription(&format!(r#""secrets":[{{"env":"{name}"}}]"#));
+            store.live_for(&subscription, Timestamp::now()).unwrap_err()
         };
         // `PATH` is set and no secret; its content is not in the error.
         assert_eq!(error("PATH"), Unreadable::NotASecret("PATH".into()));
         assert_eq!(error("HOOK"), Unreadable::EnvMissing("HOOK".into()));
         assert_eq!(error("HOME"), NotAllowed::Env("HOME".into()).into());
+    }
+
+    #[test]
+    fn each_signature_needs_a_live_secret() {
+        const PRIVATE: &str = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=";
+        fn check(signatures: &str, pair_until: u32, expected: Result<usize, Unreadable>) {
+            let members = format!(
+                r#""signatures":{signatures},"secrets":["{TEXT}",
+                   {{"key":"{PRIVATE}","not_after":"2026-01-{pair_until:02}T00:00:00Z"}}]"#
+            );
+            let now = Timestamp::from_millis(1_767_657_600_000); // 2026-01-06
+            let mut store = SecretStore::default();
+            let live = store.live_for(&subscription(&members), now);
+            assert_eq!(live.map(|live| live.len()), expected);
+        }
+        check(r#"["standard","v1a"]"#, 7, Ok(2));
+        check(
+            r#"["standard","v1a"]"#,
+            5,
+            Err(Unreadable::NoneFor("v1a".into())),
+        );
+        check("[]", 5, Ok(0));
+        let expired =
+            format!(r#""secrets":[{{"key":"{TEXT}","not_after":"2026-01-05T00:00:00Z"}}]"#);
+        let live = SecretStore::default().live_for(&subscription(&expired), Timestamp::now());
+        assert_eq!(live.unwrap_err(), Unreadable::NoneLive);
     }
 }

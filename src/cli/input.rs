@@ -51,8 +51,16 @@ impl Input {
         self.is_terminal
     }
 
-    /// All of it, at most `limit` bytes.
+    /// All of it, at most `limit` bytes, of which some must be no white space.
     pub(super) fn whole(self, limit: usize) -> anyhow::Result<Vec<u8>> {
+        let name = self.name.clone();
+        let bytes = self.bytes(limit)?;
+        ensure!(!bytes.trim_ascii().is_empty(), "{name} is empty");
+        Ok(bytes)
+    }
+
+    /// All of it, at most `limit` bytes.
+    pub(super) fn bytes(self, limit: usize) -> anyhow::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let room = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         let read = self.reader.take(room).read_to_end(&mut bytes);
@@ -62,7 +70,6 @@ impl Input {
             "{} is longer than {limit} bytes",
             self.name
         );
-        ensure!(!bytes.trim_ascii().is_empty(), "{} is empty", self.name);
         Ok(bytes)
     }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, Output, output};
 use crate::clock::Timestamp;
 use crate::receiver::{Arrival, Manner, Receiver, Seen, Settings, Signature, YOURS};
-use crate::secret::{Secret, SecretError};
+use crate::secret::{KeyForm, Secret, SecretError};
 use crate::shutdown;
 
 /// Deliveries that are remembered, to tell copies.
@@ -43,7 +43,14 @@ struct TypedSecret(Result<Secret, SecretError>);
 
 #[expect(clippy::unnecessary_wraps, reason = "the form that clap wants")]
 fn typed_secret(text: &str) -> Result<TypedSecret, std::convert::Infallible> {
-    Ok(TypedSecret(Secret::parse(text)))
+    // The receiver checks by Standard Webhooks alone.
+    let usable = |secret: Secret| {
+        secret
+            .key(KeyForm::Base64)
+            .map(drop)
+            .map(|()| secret.clone())
+    };
+    Ok(TypedSecret(Secret::parse(text).and_then(usable)))
 }
 
 impl Arguments {

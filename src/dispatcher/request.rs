@@ -9,7 +9,7 @@ use thiserror::Error;
 use url::Url;
 
 use super::held_task::HeldTask;
-use super::signature::sign_standard;
+use super::signature::{self, Message, SignatureError};
 use crate::clock::Timestamp;
 use crate::http::{ErrorClass, Failure, Request};
 use crate::record::Subscription;
@@ -32,8 +32,8 @@ pub struct Parts<'a> {
     pub delivery_id: &'a str,
     /// Of this attempt, in Unix seconds.
     pub timestamp: i64,
-    /// The value of `webhook-signature`; empty: no signature is sent.
-    pub signature: &'a str,
+    /// What the signature schemes add.
+    pub signatures: &'a [(HeaderName, HeaderValue)],
     /// The signed bytes.
     pub body: &'a Bytes,
     /// Of the whole exchange.
@@ -48,19 +48,26 @@ pub struct InvalidHeader {
     pub header: HeaderName,
 }
 
-/// The request for a task by its subscription, signed with `keys` (newest first) as of `now`.
+/// The request for a task by its subscription, signed with `secrets` (newest first) as of `now`.
 ///
 /// # Errors
 /// A failure of class `invalid_request`: no request can be made of these parts.
 pub fn of(
     task: &HeldTask,
     subscription: &Subscription,
-    keys: &[Secret],
+    secrets: &[Secret],
     user_agent: &str,
     now: Timestamp,
 ) -> Result<Request, Failure> {
-    let keys: Vec<&[u8]> = keys.iter().map(Secret::expose).collect();
-    let (id, timestamp) = (task.headers.delivery_id.as_str(), now.as_secs());
+    let id = task.headers.delivery_id.as_str();
+    let message = Message {
+        id,
+        event_type: &task.headers.event_type,
+        at: now,
+        body: &task.body,
+    };
+    let signatures = signature::headers(subscription.signatures(), secrets, &message)
+        .map_err(|error| Failure::new(class_of(&error), error.to_string()))?;
     let parts = Parts {
         url: subscription.url().expose(),
         method: &Method::POST,
@@ -72,12 +79,20 @@ pub fn of(
         headers: subscription.headers(),
         user_agent,
         delivery_id: id,
-        timestamp,
-        signature: &sign_standard(&keys, id, timestamp, &task.body),
+        timestamp: now.as_secs(),
+        signatures: &signatures,
         body: &task.body,
         timeout: subscription.timeout(),
     };
     build(parts).map_err(|error| Failure::new(ErrorClass::InvalidRequest, error.to_string()))
+}
+
+/// Secrets are the operator's, and can be set right without a loss; the rest is the subscription's.
+const fn class_of(error: &SignatureError) -> ErrorClass {
+    match error {
+        SignatureError::NoKey { .. } => ErrorClass::Internal,
+        SignatureError::NoData { .. } | SignatureError::Header { .. } => ErrorClass::InvalidRequest,
+    }
 }
 
 /// Builds the request of the contract.
@@ -96,15 +111,15 @@ pub fn build(parts: Parts<'_>) -> Result<Request, InvalidHeader> {
     insert(CONTENT_TYPE, parts.content_type)?;
     insert(WEBHOOK_ID, parts.delivery_id)?;
     insert(WEBHOOK_TIMESTAMP, &parts.timestamp.to_string())?;
-    if !parts.signature.is_empty() {
-        insert(WEBHOOK_SIGNATURE, parts.signature)?;
-    }
     if !headers.contains_key(USER_AGENT) {
         let agent = HeaderValue::from_str(parts.user_agent);
         headers.insert(
             USER_AGENT,
             agent.map_err(|_| InvalidHeader { header: USER_AGENT })?,
         );
+    }
+    for (header, value) in parts.signatures {
+        headers.insert(header.clone(), value.clone());
     }
     Ok(Request {
         method: parts.method.clone(),
@@ -117,7 +132,6 @@ pub fn build(parts: Parts<'_>) -> Result<Request, InvalidHeader> {
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 #[cfg(test)]
 mod tests {
@@ -142,7 +156,10 @@ mod tests {
             user_agent: "hooktide/0.1.0",
             delivery_id: "msg_1",
             timestamp: 1_700_000_000,
-            signature: "v1,abc",
+            signatures: &[(
+                HeaderName::from_static("webhook-signature"),
+                HeaderValue::from_static("v1,abc"),
+            )],
             body: &Bytes::from_static(b"{}"),
             timeout: Duration::from_secs(30),
         };
@@ -179,7 +196,7 @@ mod tests {
 
     #[test]
     fn without_a_signature_there_is_no_such_header() {
-        let request = build_with(&[], |parts| parts.signature = "").unwrap();
+        let request = build_with(&[], |parts| parts.signatures = &[]).unwrap();
         assert!(!request.headers.contains_key("webhook-signature"));
     }
 
@@ -219,6 +236,5 @@ mod tests {
         );
         check(|parts| parts.delivery_id = "msg_\0", "webhook-id");
         check(|parts| parts.user_agent = "a\nb", "user-agent");
-        check(|parts| parts.signature = "v1,\x7f", "webhook-signature");
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use axum::http::HeaderMap;
 use standardwebhooks::{Webhook, WebhookError};
 
-use crate::secret::Secret;
+use crate::secret::{Key, KeyForm, Secret};
 
 /// What is known of a request's signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +24,12 @@ impl Signature {
     pub(super) fn check(secrets: &[Secret], headers: &HeaderMap, body: &[u8]) -> Self {
         let mut found = Self::Unchecked;
         for secret in secrets {
-            let verified = Webhook::from_bytes(secret.expose().to_vec())
-                .and_then(|webhook| webhook.verify(body, headers));
+            let key = match secret.key(KeyForm::Base64) {
+                Ok(Key::Shared(bytes)) => bytes.to_vec(),
+                Ok(Key::Pair(_)) | Err(_) => continue, // refused before it came here
+            };
+            let verified =
+                Webhook::from_bytes(key).and_then(|webhook| webhook.verify(body, headers));
             match verified {
                 Ok(()) => return Self::Holds,
                 Err(error) => found = Self::Fails(reason(&error)),
@@ -63,7 +67,8 @@ impl fmt::Display for Signature {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::dispatcher::signature::sign_standard;
+    use crate::dispatcher::signature::{Message, headers};
+    use crate::record::subscription::SignatureScheme;
 
     const OURS: [u8; 32] = [7; 32];
     const OTHER: [u8; 32] = [8; 32];
@@ -73,12 +78,18 @@ mod tests {
         fn check(signed_with: &[u8; 32], age: i64, body: &[u8], expected: &str) {
             let secrets = [OTHER, OURS].map(|key| Secret::parse(&Secret::text_of_new(&key)));
             let secrets = secrets.map(Result::unwrap);
-            let timestamp = Timestamp::now().as_secs() - age;
-            let mut headers = HeaderMap::new();
-            let signature = sign_standard(&[signed_with], "msg_1", timestamp, b"{}");
+            let at = Timestamp::from_millis(Timestamp::now().as_millis() - age * 1_000);
+            let message = Message {
+                id: "msg_1",
+                event_type: "a",
+                at,
+                body: b"{}",
+            };
+            let signer = Secret::parse(&Secret::text_of_new(signed_with)).unwrap();
+            let signed = headers(&[SignatureScheme::standard()], &[signer], &message).unwrap();
+            let mut headers: HeaderMap = signed.into_iter().collect();
             headers.insert("webhook-id", "msg_1".parse().unwrap());
-            headers.insert("webhook-timestamp", timestamp.into());
-            headers.insert("webhook-signature", signature.parse().unwrap());
+            headers.insert("webhook-timestamp", at.as_secs().into());
             let found = Signature::check(&secrets, &headers, body);
             assert!(found.to_string().contains(expected), "{found}");
         }

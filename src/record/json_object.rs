@@ -77,8 +77,10 @@ pub(super) fn members(bytes: &[u8]) -> Result<Members, JsonError> {
 /// The start of a name, for an error: names come from outside, may be of any length and hold line
 /// ends that would forge a log. A secret that was put in a name's place is cut off.
 pub(super) fn shown_name(name: &str) -> String {
-    if let Some((before, _)) = name.split_once(secret::PREFIX) {
-        return format!("{}{}...", shown_name(before), secret::PREFIX);
+    for prefix in [secret::PREFIX, secret::PRIVATE_PREFIX] {
+        if let Some((before, _)) = name.split_once(prefix) {
+            return format!("{}{prefix}...", shown_name(before));
+        }
     }
     let shown = |char: char| if char.is_control() { '\u{fffd}' } else { char };
     name.chars().take(SHOWN_NAME).map(shown).collect()

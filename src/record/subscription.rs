@@ -6,6 +6,7 @@ mod error;
 mod extra_headers;
 mod field;
 mod retry_policy;
+mod signature_scheme;
 mod signing;
 mod target_url;
 
@@ -18,7 +19,10 @@ use serde_json::value::RawValue;
 pub use answers::{Answers, Meaning};
 pub use error::{Rule, SubscriptionError};
 pub use extra_headers::HeaderError;
-pub use signing::{SecretSource, SignatureScheme, SigningSecret};
+pub use signature_scheme::{
+    Algorithm, Encoding, Piece, Scheme, SchemeError, SignatureScheme, TimestampUnit,
+};
+pub use signing::{SecretSource, SigningSecret};
 pub use target_url::{RedactedUrl, TargetUrl, UrlError};
 
 use crate::record::{EventPattern, SubscriptionKey};
@@ -156,13 +160,11 @@ impl Subscription {
         let url = TargetUrl::parse(&url.string()?).map_err(|error| url.refuse(error))?;
         let events = events(fields.require("events")?)?;
         let state = fields.get("state").map_or(Ok(State::Active), state)?;
-        let signatures = match fields.get("signatures") {
-            Some(field) => signing::signatures(field)?,
-            None => vec![SignatureScheme::Standard],
-        };
-        let secrets = secrets(&fields, !signatures.is_empty())?;
+        let headers = headers(&fields, &url, rules)?;
+        let signatures = signing::signatures(&fields, &url, &headers)?;
+        let secrets = signing::secrets(&fields, &signatures)?;
         Ok(Self {
-            headers: headers(&fields, &url, rules)?,
+            headers,
             timeout: match fields.get("timeout") {
                 Some(field) => field.span(rules.max_timeout)?,
                 None => rules.default_timeout,
@@ -195,6 +197,15 @@ impl Subscription {
         })
     }
 
+    /// The signatures that a subscription's text asks for, whatever else is wrong with it: so that one
+    /// that lacks secrets can be given those that it needs.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn signatures_of(value: &[u8]) -> Result<Vec<SignatureScheme>, SubscriptionError> {
+        signing::schemes(&Fields::of_record(value)?)
+    }
+
     /// Where its requests go.
     pub fn url(&self) -> &TargetUrl {
         &self.url
@@ -210,7 +221,8 @@ impl Subscription {
         self.state
     }
 
-    /// What its requests are signed with, each in every scheme. Empty only when there is no scheme.
+    /// What its requests are signed with, each by the schemes that can use it. Empty only when there is
+    /// no scheme.
     pub fn secrets(&self) -> &[SigningSecret] {
         &self.secrets
     }
@@ -313,18 +325,6 @@ fn state(field: &Field) -> Result<State, SubscriptionError> {
         "disabled" => Ok(State::Disabled),
         _ => Err(field.refuse(Rule::State)),
     }
-}
-
-fn secrets(fields: &Fields, signed: bool) -> Result<Vec<SigningSecret>, SubscriptionError> {
-    if !signed && fields.get("secrets").is_none() {
-        return Ok(Vec::new());
-    }
-    let field = fields.require("secrets")?;
-    let secrets = signing::secrets(field)?;
-    if signed && secrets.is_empty() {
-        return Err(field.refuse(Rule::Empty));
-    }
-    Ok(secrets)
 }
 
 fn headers(

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use hooktide::clock::Timestamp;
-use hooktide::dispatcher::signature::sign_standard;
+use hooktide::dispatcher::signature::{Message, headers};
+use hooktide::record::subscription::SignatureScheme;
 use hooktide::secret::Secret;
 
 use crate::{package, verify::verify};
@@ -31,12 +32,18 @@ struct Request {
 }
 
 fn sign(secrets: &[&str], timestamp: i64) -> String {
-    let keys: Vec<_> = secrets
+    let secrets: Vec<_> = secrets
         .iter()
         .map(|text| Secret::parse(text).unwrap())
         .collect();
-    let keys: Vec<_> = keys.iter().map(Secret::expose).collect();
-    sign_standard(&keys, ID, timestamp, BODY)
+    let message = Message {
+        id: ID,
+        event_type: "order.created",
+        at: Timestamp::from_millis(timestamp * 1_000),
+        body: BODY,
+    };
+    let signed = headers(&[SignatureScheme::standard()], &secrets, &message).unwrap();
+    signed[0].1.to_str().unwrap().to_owned()
 }
 
 fn requests() -> Vec<Request> {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hooktide::record::subscription::SignatureScheme;
 use hooktide::record::{DisabledReason, NoticeKind, Reason};
 use hooktide::role::Role;
 use hooktide::topic::Topic;
@@ -60,6 +61,9 @@ fn sections() -> BTreeMap<&'static str, BTreeSet<String>> {
     topics.insert("retry.<delay>".to_owned());
     let request = shipped("src/dispatcher/request.rs");
     let mut requests = literals("src/dispatcher/request.rs", "webhook-[a-z]+");
+    let standard = SignatureScheme::standard();
+    requests.insert(standard.header.as_str().to_owned());
+    let presets = SignatureScheme::presets().map(|preset| preset.to_string());
     for (name, constant) in [
         ("content-type", "CONTENT_TYPE"),
         ("user-agent", "USER_AGENT"),
@@ -83,6 +87,7 @@ fn sections() -> BTreeMap<&'static str, BTreeSet<String>> {
         ("Roles", owned(Role::ALL.map(Role::as_str))),
         ("Topics", topics),
         ("Requests", requests),
+        ("Signatures", presets.collect()),
         ("Task headers", tasks),
         ("Dead-letter headers", headers("src/record/dead_letter.rs")),
         (

@@ -305,6 +305,34 @@ fn schemas_and_code_judge_combinations_alike() {
         ),
         (json!({"signatures": ["standard", "standard"]}), false),
         (json!({"signatures": ["other"]}), false),
+        (json!({"signatures": ["standard", "hex-body"]}), true),
+        (
+            json!({"signatures": ["hex-body"], "secrets": ["0123456789abcdef"]}),
+            true,
+        ),
+        (
+            json!({"signatures": ["hex-body"], "secrets": ["short"]}),
+            false,
+        ),
+        (json!({"signatures": [{"preset": "hex-body"}]}), true),
+        (json!({"signatures": [{}]}), false),
+        (json!({"signatures": [{"header": "X A"}]}), false),
+        (
+            json!({"signatures": [{"header": "X-A", "content": "{id}"}]}),
+            false,
+        ),
+        (
+            json!({"signatures": [{"header": "X-A", "content": "{id}:{data}:{body}"}]}),
+            false,
+        ),
+        (
+            json!({"signatures": [{"header": "X-A", "start": "t={timestamp}"}]}),
+            false,
+        ),
+        (
+            json!({"signatures": [{"header": "X-A", "algorithm": "ed25519", "key": "text"}]}),
+            false,
+        ),
         (json!({"events": []}), false),
         (json!({"events": ["a.*.b"]}), false),
         (json!({"events": ["*.a"]}), false),

@@ -8,13 +8,13 @@ use serde::Serialize;
 
 use super::{DEFAULT_TENANT, newest, permission};
 use crate::cli::input::Input;
-use crate::cli::{Output, output};
+use crate::cli::{Output, output, secrets};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::kafka::errand::{ErrandError, RecordWriter};
-use crate::record::SubscriptionKey;
 use crate::record::json_text::{Kind, Node};
-use crate::secret::Secret;
+use crate::record::{Subscription, SubscriptionKey};
+use crate::secret::{KeyForm, KeyPair};
 use crate::subscription_table::Compiled;
 use crate::topic::Topic;
 
@@ -29,8 +29,12 @@ struct Receipt<'a> {
     tenant: &'a str,
     id: &'a str,
     revision: i64,
+    /// Where one is made: that of all signatures but `v1a`.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
+    /// Where a key pair is made: what receivers verify `v1a` with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
 }
 
 /// Checks a subscription, completes it and writes it.
@@ -53,19 +57,22 @@ pub(super) fn put(
     let tenant = tenant.unwrap_or_else(|| DEFAULT_TENANT.to_owned());
     let key = SubscriptionKey::try_new(&tenant, &id)?;
 
-    let mut secret = None;
+    let mut shown = None;
     let value = match lacking_secrets(&value) {
         None => {
             check(&key, &value, config)?;
             value
         }
         Some(object) => {
-            let generated = Secret::text_of_new(&rand::random());
-            let completed = with_secrets(object, &format!("[\"{generated}\"]"));
+            let generated = Generated::for_signatures_of(&value);
+            let completed = with_secrets(object, &generated.list());
             // Before the cluster is asked for anything.
             check(&key, completed.as_bytes(), config)?;
             let present = newest(config, &key)?;
-            match present.as_ref().and_then(|record| secrets(&record.value)) {
+            match present
+                .as_ref()
+                .and_then(|record| present_secrets(&record.value))
+            {
                 Some(kept) => {
                     let completed = with_secrets(object, kept);
                     check(&key, completed.as_bytes(), config)
@@ -74,7 +81,7 @@ pub(super) fn put(
                     completed.into_bytes()
                 }
                 None => {
-                    secret = Some(generated);
+                    shown = Some(generated);
                     completed.into_bytes()
                 }
             }
@@ -84,16 +91,47 @@ pub(super) fn put(
     let writer = RecordWriter::connect_to_table(config, &topic)?;
     let landing = writer
         .write_one(key.to_string().as_bytes(), Some(&value))
-        .map_err(|error| explained(error, secret.is_some()))?;
+        .map_err(|error| explained(error, shown.is_some()))?;
+    let (secret, pair) = shown
+        .map(|made| (made.secret, made.pair))
+        .unwrap_or_default();
     tell(
         &Receipt {
             tenant: key.tenant(),
             id: key.id(),
             revision: landing.offset,
             secret,
+            public_key: pair.map(|pair| pair.public().to_string()),
         },
         format,
     )
+}
+
+/// Secrets for a subscription that lacks them.
+struct Generated {
+    secret: Option<String>,
+    pair: Option<KeyPair>,
+}
+
+impl Generated {
+    /// One of each kind that its signatures need; what is wrong with those is for [`check`].
+    fn for_signatures_of(value: &[u8]) -> Self {
+        let schemes = Subscription::signatures_of(value).unwrap_or_default();
+        let needs_pair = schemes.iter().any(|scheme| scheme.key == KeyForm::Ed25519);
+        let needs_secret = schemes.iter().any(|scheme| scheme.key != KeyForm::Ed25519);
+        Self {
+            secret: (needs_secret || !needs_pair).then(|| secrets::new_secret(secrets::BYTES)),
+            pair: needs_pair.then(secrets::new_pair).flatten(),
+        }
+    }
+
+    /// As the subscription's member.
+    fn list(&self) -> String {
+        let private = self.pair.as_ref().map(KeyPair::text_of_new);
+        let entries = self.secret.iter().chain(&private);
+        let entries: Vec<_> = entries.map(|text| format!("\"{text}\"")).collect();
+        format!("[{}]", entries.join(","))
+    }
 }
 
 fn check(key: &SubscriptionKey, value: &[u8], config: &Config) -> anyhow::Result<()> {
@@ -121,7 +159,7 @@ fn lacking_secrets(value: &[u8]) -> Option<&str> {
 }
 
 /// The text of the list of secrets, if there is one that holds something.
-fn secrets(value: &[u8]) -> Option<&str> {
+fn present_secrets(value: &[u8]) -> Option<&str> {
     let secrets = Node::parse(value).ok()?.member("secrets")?;
     secrets.elements().next()?;
     Some(secrets.text())
@@ -154,16 +192,23 @@ fn tell(receipt: &Receipt<'_>, format: Output) -> anyhow::Result<()> {
                 id,
                 revision,
                 secret,
+                public_key,
             } = receipt;
             let mut text = format!("tenant    {tenant}\nid        {id}\nrevision  {revision}\n");
             if let Some(secret) = secret {
                 text += &format!("secret    {secret}\n");
+            }
+            if let Some(public_key) = public_key {
+                text += &format!("public    {public_key}\n");
             }
             output::data(&text)?;
         }
     }
     if receipt.secret.is_some() {
         output::talk("the secret is shown this once: give it to the receiver now");
+    }
+    if receipt.public_key.is_some() {
+        output::talk("the receiver verifies `v1a` with the public key");
     }
     Ok(())
 }
@@ -191,6 +236,28 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_of_signature_gets_its_kind_of_secret() {
+        fn check(signatures: &str, kinds: &[&str]) {
+            let object = format!(r#"{{"url":"https://a.example","events":["*"]{signatures}}}"#);
+            let list = Generated::for_signatures_of(object.as_bytes()).list();
+            let found: Vec<String> = serde_json::from_str(&list).unwrap();
+            let found: Vec<_> = found
+                .iter()
+                .map(|text| &text[..=text.find('_').unwrap()])
+                .collect();
+            assert_eq!(found, kinds, "{signatures}");
+            let completed = with_secrets(&object, &list);
+            let key = "acme/shop".parse().unwrap();
+            let rules = crate::record::subscription::Rules::default();
+            assert!(Subscription::parse(&key, completed.as_bytes(), &rules).is_ok());
+        }
+        check("", &["whsec_"]);
+        check(r#","signatures":["hex-body"]"#, &["whsec_"]);
+        check(r#","signatures":["v1a"]"#, &["whsk_"]);
+        check(r#","signatures":["v1a","combined"]"#, &["whsec_", "whsk_"]);
+    }
+
+    #[test]
     fn what_needs_no_secret_is_left_alone() {
         for value in [
             r#"{"signatures":[ ]}"#,
@@ -208,7 +275,7 @@ mod tests {
     #[test]
     fn secrets_are_kept_only_when_there_are_some() {
         fn check(value: &str, expected: Option<&str>) {
-            assert_eq!(secrets(value.as_bytes()), expected, "{value}");
+            assert_eq!(present_secrets(value.as_bytes()), expected, "{value}");
         }
         check(
             r#"{"secrets":["a", {"key":"b"}]}"#,

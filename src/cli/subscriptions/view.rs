@@ -10,6 +10,7 @@ use crate::kafka::errand::NewestRecord;
 use crate::record::SubscriptionKey;
 use crate::record::json_text::{Kind, Node, minify, quote};
 use crate::record::subscription::{Rules, State, TargetUrl};
+use crate::secret;
 use crate::subscription_table::{Compiled, Invalid};
 
 const REDACTED: &str = "\"[redacted]\"";
@@ -204,11 +205,11 @@ fn redacted_members(value: &[u8]) -> Vec<(String, String)> {
             let shown = if is_any(&["url"]) {
                 url(value)
             } else if is_any(&["secrets"]) {
-                entries(value, secret)
+                entries(value, secret_entry)
             } else if is_any(&["headers"]) {
                 // A header can be as secret as a key: `Authorization`, `X-Api-Key`.
                 members(value, |_, _| REDACTED.to_owned())
-            } else if is_any(&SHOWN) && !value.text().contains("whsec_") {
+            } else if is_any(&SHOWN) && !holds_a_secret(value) {
                 minify(value.text())
             } else {
                 REDACTED.to_owned()
@@ -233,12 +234,17 @@ fn url(value: Node<'_>) -> String {
     }
 }
 
+/// Whether a secret stands where it does not belong.
+fn holds_a_secret(value: Node<'_>) -> bool {
+    [secret::PREFIX, secret::PRIVATE_PREFIX]
+        .iter()
+        .any(|prefix| value.text().contains(prefix))
+}
+
 /// A text that is the secret, or an object that says where it is and until when.
-fn secret(value: Node<'_>) -> String {
+fn secret_entry(value: Node<'_>) -> String {
     members(value, |name, value| {
-        if ["\"env\"", "\"file\"", "\"not_after\""].contains(&name)
-            && !value.text().contains("whsec_")
-        {
+        if ["\"env\"", "\"file\"", "\"not_after\""].contains(&name) && !holds_a_secret(value) {
             minify(value.text())
         } else {
             REDACTED.to_owned()
@@ -299,6 +305,10 @@ mod tests {
         check(
             r#"{"description":"use whsec_abc","secrets":[{"env":"whsec_a"}]}"#,
             r#""description":"[redacted]","secrets":[{"env":"[redacted]"}]"#,
+        );
+        check(
+            r#"{"description":"whsk_abc","signatures":["v1a",{"header":"whsk_a"}]}"#,
+            r#""description":"[redacted]","signatures":"[redacted]""#,
         );
         check("whsec_abc", "");
         check(r#"["whsec_abc"]"#, "");

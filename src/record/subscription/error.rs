@@ -2,6 +2,7 @@
 //! because any of them may hold a secret.
 
 use super::extra_headers::HeaderError;
+use super::signature_scheme::SchemeError;
 use super::target_url::UrlError;
 use crate::duration_text::DurationError;
 use crate::record::{EventPatternError, JsonError};
@@ -86,9 +87,6 @@ pub enum Rule {
     /// `retry` is another text than a preset's name.
     #[error("must be an object, or the preset `standard`")]
     RetryPreset,
-    /// A scheme that this version does not sign with.
-    #[error("only `standard` is supported")]
-    Signature,
     /// A secret that is none, or several, of `key`, `env`, `file` and `sealed`.
     #[error("must have exactly one of `key`, `env` and `file`")]
     SecretForm,
@@ -113,6 +111,9 @@ pub enum Rule {
     /// See [`SecretError`].
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// See [`SchemeError`].
+    #[error(transparent)]
+    Signature(#[from] SchemeError),
     /// See [`PolicyError`].
     #[error(transparent)]
     Retry(#[from] PolicyError),

@@ -82,8 +82,8 @@ pub(super) fn parse(field: &Field, most: usize) -> Result<HeaderMap, Subscriptio
     Ok(headers)
 }
 
-/// `name` in lower case.
-fn is_reserved(name: &str) -> bool {
+/// Whether a header is not for subscriptions to set; `name` in lower case.
+pub(super) fn is_reserved(name: &str) -> bool {
     let begins = |prefix: &&str| name.starts_with(prefix);
     RESERVED.contains(&name) || RESERVED_PREFIXES.iter().any(begins)
 }

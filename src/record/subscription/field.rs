@@ -93,6 +93,11 @@ impl Field {
         self.value.get().starts_with('"')
     }
 
+    /// Whether it is an object.
+    pub(super) fn is_object(&self) -> bool {
+        self.value.get().starts_with('{')
+    }
+
     pub(super) fn string(&self) -> Result<String, SubscriptionError> {
         self.typed("a string")
     }

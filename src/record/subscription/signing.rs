@@ -1,20 +1,18 @@
 //! What a subscription's requests are signed with.
 
+use http::HeaderMap;
+
 use super::error::{Rule, SubscriptionError};
-use super::field::Field;
+use super::field::{Field, Fields};
+use super::signature_scheme::{self, SchemeError, SignatureScheme};
+use super::target_url::TargetUrl;
 use crate::clock::Timestamp;
 use crate::record::rfc_3339;
-use crate::secret::Secret;
+use crate::secret::{KeyForm, Secret, SecretError};
 
 const MOST_SECRETS: usize = 16;
+const MOST_SCHEMES: usize = 8;
 const LONGEST_REFERENCE: usize = 1_024;
-
-/// How a request is signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SignatureScheme {
-    /// Standard Webhooks 1.0, `v1`.
-    Standard,
-}
 
 /// One of a subscription's secrets.
 #[derive(Clone, Debug)]
@@ -28,9 +26,9 @@ pub struct SigningSecret {
 pub enum SecretSource {
     /// In the record itself.
     Key(Secret),
-    /// In an environment variable of this process, as `whsec_...`.
+    /// In an environment variable of this process, as text.
     Env(String),
-    /// In a file, as `whsec_...`.
+    /// In a file, as text.
     File(String),
 }
 
@@ -52,25 +50,96 @@ impl SigningSecret {
     }
 }
 
-/// Reads `secrets`.
-pub(super) fn secrets(field: &Field) -> Result<Vec<SigningSecret>, SubscriptionError> {
-    field.list(MOST_SECRETS)?.iter().map(secret).collect()
+/// Reads `signatures`, which must get along with each other and with the rest of the subscription.
+pub(super) fn signatures(
+    fields: &Fields,
+    url: &TargetUrl,
+    headers: &HeaderMap,
+) -> Result<Vec<SignatureScheme>, SubscriptionError> {
+    let schemes = schemes(fields)?;
+    let Some(field) = fields.get("signatures") else {
+        return Ok(schemes);
+    };
+    let entries = field.list(MOST_SCHEMES)?;
+    signature_scheme::check_conflicts(&schemes, headers, url.has_credentials())
+        .map_err(|(index, error)| entries[index].refuse(error))?;
+    Ok(schemes)
 }
 
-/// Reads `signatures`.
-pub(super) fn signatures(field: &Field) -> Result<Vec<SignatureScheme>, SubscriptionError> {
-    let entries = field.list(MOST_SECRETS)?;
-    let mut schemes = Vec::new();
+/// Reads `signatures`, each for itself.
+pub(super) fn schemes(fields: &Fields) -> Result<Vec<SignatureScheme>, SubscriptionError> {
+    let Some(field) = fields.get("signatures") else {
+        return Ok(vec![SignatureScheme::standard()]);
+    };
+    let entries = field.list(MOST_SCHEMES)?;
+    let mut schemes = Vec::with_capacity(entries.len());
     for entry in &entries {
-        if !entry.is_string() || entry.string()? != "standard" {
-            return Err(entry.refuse(Rule::Signature));
-        }
-        if schemes.contains(&SignatureScheme::Standard) {
+        let scheme = signature_scheme::read(entry)?;
+        if schemes.contains(&scheme) {
             return Err(entry.refuse(Rule::Repeated));
         }
-        schemes.push(SignatureScheme::Standard);
+        schemes.push(scheme);
     }
     Ok(schemes)
+}
+
+/// Reads `secrets`: each must be of use to a scheme, and each scheme must have one. What is only
+/// referred to is seen when it is read.
+pub(super) fn secrets(
+    fields: &Fields,
+    schemes: &[SignatureScheme],
+) -> Result<Vec<SigningSecret>, SubscriptionError> {
+    if schemes.is_empty() && fields.get("secrets").is_none() {
+        return Ok(Vec::new());
+    }
+    let field = fields.require("secrets")?;
+    let entries = field.list(MOST_SECRETS)?;
+    if entries.is_empty() && !schemes.is_empty() {
+        return Err(field.refuse(Rule::Empty));
+    }
+    let secrets: Vec<_> = entries.iter().map(secret).collect::<Result<_, _>>()?;
+    for (entry, secret) in entries.iter().zip(&secrets) {
+        if let Some(error) = useless(secret.source(), schemes) {
+            return Err(entry.refuse(error));
+        }
+    }
+    for scheme in schemes {
+        let mut reason = None;
+        let is_there = secrets.iter().any(|secret| match secret.source() {
+            SecretSource::Env(_) | SecretSource::File(_) => true,
+            SecretSource::Key(secret) => match secret.key(scheme.key) {
+                Ok(_) => true,
+                Err(error) => {
+                    reason.get_or_insert(error);
+                    false
+                }
+            },
+        });
+        if let (false, Some(reason)) = (is_there, reason) {
+            let scheme = scheme.to_string();
+            return Err(field.refuse(SchemeError::NoSecret { scheme, reason }));
+        }
+    }
+    Ok(secrets)
+}
+
+/// Why none of the schemes can use a secret that is given; the first scheme's reason. Without any scheme
+/// it must at least be a secret.
+fn useless(source: &SecretSource, schemes: &[SignatureScheme]) -> Option<SecretError> {
+    const ANY: [KeyForm; 3] = [KeyForm::Base64, KeyForm::Text, KeyForm::Ed25519];
+    let SecretSource::Key(secret) = source else {
+        return None;
+    };
+    let wanted = schemes.iter().map(|scheme| scheme.key);
+    let any = ANY.into_iter().filter(|_| schemes.is_empty());
+    let mut first = None;
+    for form in wanted.chain(any) {
+        match secret.key(form) {
+            Ok(_) => return None,
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    first
 }
 
 fn secret(field: &Field) -> Result<SigningSecret, SubscriptionError> {
