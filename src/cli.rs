@@ -14,6 +14,7 @@ mod run;
 mod secrets;
 mod subscriptions;
 mod topics;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -155,6 +156,20 @@ Exit code 1: it cannot listen there.")]
     /// What requests are signed with
     #[command(subcommand)]
     Secrets(SecretsCommand),
+    /// Say whether a request is signed as it should be, and if not, what is wrong
+    ///
+    /// Takes a request as a receiver got it: its headers, as lines of `Name: value` or as a JSON object, and
+    /// the raw bytes of its body. Tries the scheme of --scheme, or all presets.
+    #[command(after_help = "\
+Examples:
+  hooktide verify --headers headers.txt --body body.json --secret-file secret.txt
+  HOOKTIDE_SECRET=whsec_... hooktide verify --headers headers.txt --body - < body.json
+  hooktide verify --headers headers.txt --body body.json --secret-file secret.txt \\
+    --scheme '{\"preset\":\"hex-body\",\"header\":\"X-Shop-Signature\"}'
+
+A secret on the command line can be seen by everybody on the machine: prefer a file or the variable.
+Exit code 1: the signature does not hold, or the files cannot be read.")]
+    Verify(verify::Arguments),
     /// Endpoints that fail, are disabled, or are to pause
     #[command(subcommand)]
     Endpoints(EndpointsCommand),
@@ -265,6 +280,7 @@ impl Cli {
             // Read none.
             Command::Receiver(arguments) => arguments.run(output),
             Command::Secrets(command) => command.run(output),
+            Command::Verify(arguments) => arguments.run(output),
             Command::BenchPart(part) => part.run(&config()?),
             Command::Run {
                 roles,
@@ -393,6 +409,9 @@ mod tests {
             &["secrets", "generate", "--scheme", "md5"],
             &["secrets", "generate", "--bytes", "23"],
             &["secrets", "generate", "--bytes", "65"],
+            &["verify", "--body", "file"],
+            &["verify", "--headers", "file"],
+            &["verify", "--headers", "a", "--body", "b", "--at", "soon"],
             &[
                 "verify",
                 "--headers",

@@ -1,0 +1,317 @@
+//! `hooktide verify`: what a receiver's developer asks for when signatures do not hold.
+
+mod check;
+mod request;
+mod suspects;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use serde::Serialize;
+
+use super::input::{Input, STDIN};
+use super::{Failure, Output, output};
+use crate::clock::Timestamp;
+use crate::duration_text;
+use crate::record::subscription::{Scheme, SignatureScheme};
+use crate::secret::{PublicKey, Secret};
+use check::{Holds, Problem, Terms, Verifier, check};
+use request::Request;
+
+/// Holds a secret, or one on each line.
+const VARIABLE: &str = "HOOKTIDE_SECRET";
+/// More than any request of ours, in bytes.
+const LONGEST_BODY: usize = 64 << 20;
+const LONGEST_HEADERS: usize = 1 << 20;
+const LONGEST_SECRETS: usize = 64 << 10;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// File with the request's headers; `-` for stdin
+    #[arg(long, value_name = "FILE")]
+    headers: PathBuf,
+    /// File with the request's body, byte for byte as it came; `-` for stdin
+    #[arg(long, value_name = "FILE")]
+    body: PathBuf,
+    /// File with the secret, or the public key (`whpk_`) for `v1a`; several on a line each
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// The same as it is; without any, HOOKTIDE_SECRET is taken
+    #[arg(long = "secret", value_name = "SECRET")]
+    secrets: Vec<Typed>,
+    /// A preset, or a scheme as `signatures` has it [default: all presets]
+    #[arg(long = "scheme", value_name = "NAME|JSON", value_parser = scheme)]
+    schemes: Vec<SignatureScheme>,
+    /// How far the signed time may be from the clock
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration_text::parse)]
+    tolerance: Duration,
+    /// What the clock says, RFC 3339 [default: now]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    at: Option<Timestamp>,
+}
+
+/// A secret as it was typed, which nothing prints.
+#[derive(Clone)]
+struct Typed(String);
+
+impl From<&str> for Typed {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl std::fmt::Debug for Typed {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("[redacted]")
+    }
+}
+
+fn scheme(text: &str) -> Result<SignatureScheme, String> {
+    SignatureScheme::parse(text).map_err(|error| error.to_string())
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    check::rfc_3339(text).ok_or_else(|| "must be an RFC 3339 time".to_owned())
+}
+
+/// What is said of a request.
+#[derive(Serialize)]
+struct Verdict {
+    valid: bool,
+    /// The scheme that holds, or that came closest.
+    scheme: String,
+    /// Which of the secrets has signed, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<usize>,
+    /// When it was signed, if that is signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_at: Option<String>,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<&'static str>,
+    /// The same in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explanation: Option<String>,
+}
+
+impl Arguments {
+    pub(super) fn run(self, format: Output) -> Result<(), Failure> {
+        let is_stdin = |path: &PathBuf| path.as_os_str() == STDIN;
+        let files = [
+            Some(&self.headers),
+            Some(&self.body),
+            self.secret_file.as_ref(),
+        ];
+        if files
+            .into_iter()
+            .flatten()
+            .filter(|path| is_stdin(path))
+            .count()
+            > 1
+        {
+            let error = "only one of `--headers`, `--body` and `--secret-file` can be stdin";
+            return Err(Failure::Refused(anyhow!(error)));
+        }
+        let verifiers = self.verifiers()?;
+        let headers = Input::open(&self.headers)?.bytes(LONGEST_HEADERS)?;
+        let body = Input::open(&self.body)?.bytes(LONGEST_BODY)?;
+        let request = Request::read(&headers, body)?;
+        let schemes = match self.schemes.is_empty() {
+            true => SignatureScheme::presets().collect(),
+            false => self.schemes,
+        };
+        let terms = Terms {
+            verifiers: &verifiers,
+            now: self.at.unwrap_or_else(Timestamp::now),
+            tolerance: self.tolerance,
+        };
+        let verdict = judge(&schemes, &request, &terms);
+        match format {
+            Output::Json => output::json(&verdict)?,
+            Output::Text => output::data(&verdict.text())?,
+        }
+        match verdict.valid {
+            true => Ok(()),
+            false => Err(Failure::Failed(anyhow!("the signature does not hold"))),
+        }
+    }
+
+    fn verifiers(&self) -> Result<Vec<Verifier>, Failure> {
+        let mut texts: Vec<(String, String)> = Vec::new();
+        if let Some(file) = &self.secret_file {
+            let bytes = Input::open(file)?.whole(LONGEST_SECRETS)?;
+            let text = String::from_utf8(bytes).context("the file of secrets is not UTF-8")?;
+            texts.extend(lines("--secret-file", &text));
+        }
+        let typed = self.secrets.iter();
+        texts.extend(typed.map(|typed| ("`--secret`".to_owned(), typed.0.clone())));
+        if texts.is_empty() {
+            let variable = std::env::var(VARIABLE).unwrap_or_default();
+            texts.extend(lines(VARIABLE, &variable));
+        }
+        if texts.is_empty() {
+            return Err(Failure::Refused(anyhow!(
+                "there is no secret: give it with --secret-file, or in {VARIABLE}"
+            )));
+        }
+        let read = |(place, text): (String, String)| {
+            if let Some(key) = PublicKey::parse(&text) {
+                return Ok(Verifier::Public(key));
+            }
+            let secret = Secret::parse(&text);
+            secret
+                .map(Verifier::Secret)
+                .map_err(|error| Failure::Refused(anyhow!("{place}: {error}")))
+        };
+        texts.into_iter().map(read).collect()
+    }
+}
+
+fn lines(place: &str, text: &str) -> Vec<(String, String)> {
+    let lines = text.lines().enumerate();
+    lines
+        .map(|(index, line)| {
+            (
+                format!("`{place}`, line {}", index + 1),
+                line.trim().to_owned(),
+            )
+        })
+        .filter(|(_, line)| !line.is_empty())
+        .collect()
+}
+
+/// The first scheme that holds, else the one that came closest to it.
+fn judge(schemes: &[SignatureScheme], request: &Request, terms: &Terms<'_>) -> Verdict {
+    let mut closest: Option<(&SignatureScheme, Problem)> = None;
+    for scheme in schemes {
+        match check(scheme, request, terms) {
+            Ok(Holds { verifier, at }) => {
+                return Verdict {
+                    valid: true,
+                    scheme: shown(scheme),
+                    secret: Some(verifier + 1),
+                    signed_at: at.map(|at| at.to_string()),
+                    problem: None,
+                    explanation: scheme.signs_no_time().then(|| {
+                        "the time is not signed: whoever has recorded a request can send it again".to_owned()
+                    }),
+                };
+            }
+            Err(problem) => {
+                let is_closer = closest
+                    .as_ref()
+                    .is_none_or(|(_, known)| problem.rank() > known.rank());
+                if is_closer {
+                    closest = Some((scheme, problem));
+                }
+            }
+        }
+    }
+    let (scheme, problem) = match &closest {
+        Some((scheme, problem)) => (shown(scheme), told(scheme, problem, request, terms)),
+        None => (
+            String::new(),
+            ("no_scheme", "there is no scheme to check by".to_owned()),
+        ),
+    };
+    Verdict {
+        valid: false,
+        scheme,
+        secret: None,
+        signed_at: None,
+        problem: Some(problem.0),
+        explanation: Some(problem.1),
+    }
+}
+
+/// A scheme as people can tell it from others.
+fn shown(scheme: &SignatureScheme) -> String {
+    match scheme.preset {
+        Some(name) => name.to_owned(),
+        None => format!("{}: {}", scheme.header, scheme.value_text()),
+    }
+}
+
+/// A problem's name, for programs, and its words.
+fn told(
+    scheme: &Scheme,
+    problem: &Problem,
+    request: &Request,
+    terms: &Terms<'_>,
+) -> (&'static str, String) {
+    match problem {
+        Problem::Missing { header } => {
+            let others: Vec<_> = request
+                .suspicious()
+                .map(|name| format!("`{}`", output::plain(name)))
+                .collect();
+            let hint = match others.is_empty() {
+                true => String::new(),
+                false => format!(
+                    "; there is {}: describe its scheme with --scheme",
+                    others.join(", ")
+                ),
+            };
+            (
+                "missing_header",
+                format!("there is no header `{header}`{hint}"),
+            )
+        }
+        Problem::Form { header, rule } => ("form", format!("`{header}` {rule}")),
+        Problem::NoData => (
+            "no_data",
+            "the body is no JSON object with a member `data`, which the scheme signs".to_owned(),
+        ),
+        Problem::NoKey(error) => ("no_key", error.to_string()),
+        Problem::Differs(None) => (
+            "signature",
+            format!(
+                "no key made this signature over `{}`: the secret is another one, or the body was changed",
+                scheme.content_text()
+            ),
+        ),
+        Problem::Differs(Some(differences)) => {
+            let differences: Vec<_> = differences.iter().map(ToString::to_string).collect();
+            (
+                "signature",
+                format!("it was made {}", differences.join(", and ")),
+            )
+        }
+        Problem::Clock { off, is_ahead } => {
+            let off = humantime::format_duration(Duration::from_secs(off.as_secs()));
+            let direction = if *is_ahead { "ahead of" } else { "behind" };
+            let tolerance = humantime::format_duration(terms.tolerance);
+            let words = format!(
+                "the signature is right, but its time is {off} {direction} the clock; {tolerance} are tolerated"
+            );
+            ("clock", words)
+        }
+    }
+}
+
+impl Verdict {
+    fn text(&self) -> String {
+        let mut text = match self.valid {
+            true => format!("valid    {}\n", self.scheme),
+            false => format!("invalid  {}\n", self.scheme),
+        };
+        if let Some(secret) = self.secret {
+            text += &format!("secret   number {secret}\n");
+        }
+        if let Some(at) = &self.signed_at {
+            text += &format!("signed   {at}\n");
+        }
+        if let Some(explanation) = &self.explanation {
+            text += &format!(
+                "{}  {explanation}\n",
+                if self.valid { "note   " } else { "because" }
+            );
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests;
