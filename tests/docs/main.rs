@@ -17,11 +17,13 @@ mod dashboards; // queries of the dashboard and the alerts against the metrics
 mod deployment; // the image and the compose file against the binary
 mod generated; // pages made from the schemas, the settings and the command line
 mod members; // members that the code knows against those of the schemas
+mod older_receivers; // the snippets of older forms verify and refuse
 mod package; // files of this package
 mod receivers; // the snippets verify and refuse
 mod reference; // every name in the reference is in the code and in a test, and back
 mod retries; // the examples of the page on retries
 mod schema_pages; // a JSON Schema as a page
 mod schemas; // JSON Schemas against examples and the code
+mod signatures; // the tables of the page on signatures
 mod sources; // names that the code gives, read from its text
 mod written; // what the code writes against JSON Schemas
