@@ -280,7 +280,7 @@ fn told(
             )
         }
         Problem::Clock { off, is_ahead } => {
-            let off = humantime::format_duration(Duration::from_secs(off.as_secs()));
+            let off = humantime::format_duration(rounded(*off));
             let direction = if *is_ahead { "ahead of" } else { "behind" };
             let tolerance = humantime::format_duration(terms.tolerance);
             let words = format!(
@@ -289,6 +289,17 @@ fn told(
             ("clock", words)
         }
     }
+}
+
+/// No finer than anybody wants to know.
+fn rounded(duration: Duration) -> Duration {
+    let seconds = duration.as_secs();
+    let unit = match seconds {
+        ..3_600 => 1,
+        ..86_400 => 60,
+        86_400.. => 3_600,
+    };
+    Duration::from_secs(seconds - seconds % unit)
 }
 
 impl Verdict {

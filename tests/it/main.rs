@@ -36,6 +36,8 @@ mod rejects;
 mod retry;
 /// Which events reach which endpoints, and what arrives there.
 mod routing;
+/// Signatures, verified by code that is not ours.
+mod signatures;
 /// How a process begins and ends, and what it refuses.
 mod start;
 /// Changes of subscriptions while deliveries are under way.
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         table::tests(),
         rejects::tests(),
         delivery::tests(),
+        signatures::tests(),
         isolation::tests(),
         proxy::tests(),
         endpoints::tests(),

@@ -18,6 +18,7 @@ pub mod process;
 pub mod receiver;
 pub mod scene;
 pub mod topic_reader;
+pub mod verifiers;
 pub mod watchdog;
 
 use std::fs;

@@ -172,7 +172,7 @@ fn claim<'a>(scheme: &SignatureScheme, request: &'a Request) -> Result<Claim<'a>
         header: name.to_owned(),
         rule,
     };
-    let (in_start, list) = behind_start(&scheme.start, value)
+    let (in_start, list) = behind_start(scheme, value)
         .ok_or_else(|| form(format!("must begin with `{}`", scheme.start_text())))?;
     let entries: Vec<&str> = match scheme.separator.as_deref() {
         Some(separator) => list.split(separator).map(str::trim).collect(),
@@ -248,18 +248,21 @@ fn time_header(scheme: &Scheme) -> String {
 }
 
 /// The time in the start, if it has one there, and what follows the start.
-fn behind_start<'a>(start: &[Piece], value: &'a str) -> Option<(Option<&'a str>, &'a str)> {
+fn behind_start<'a>(scheme: &Scheme, value: &'a str) -> Option<(Option<&'a str>, &'a str)> {
+    const RFC_3339: usize = "2026-11-22T10:00:00.000Z".len();
     let (mut timestamp, mut rest) = (None, value);
-    let mut pieces = start.iter();
-    while let Some(piece) = pieces.next() {
+    for piece in &*scheme.start {
         match piece {
             Piece::Text(text) => rest = rest.strip_prefix(&**text)?,
-            // A start has text behind its time, and nothing but both.
+            // A start holds nothing but text and the time, behind which stands no digit.
             Piece::Timestamp | Piece::Id | Piece::Type | Piece::Body | Piece::Data => {
-                let Some(Piece::Text(next)) = pieces.next() else {
-                    return None;
+                let end = match scheme.timestamp_unit {
+                    TimestampUnit::Seconds | TimestampUnit::Milliseconds => {
+                        rest.bytes().take_while(u8::is_ascii_digit).count()
+                    }
+                    TimestampUnit::Rfc3339 => RFC_3339,
                 };
-                let (before, behind) = rest.split_once(&**next)?;
+                let (before, behind) = rest.split_at_checked(end)?;
                 (timestamp, rest) = (Some(before), behind);
             }
         }

@@ -209,6 +209,7 @@ fn the_clock_is_told_from_the_rest() {
     check(-300_000, None);
     check(301_000, Some("5m 1s behind"));
     check(-7_200_000, Some("2h ahead of"));
+    check(90_061_000, Some("1day 1h behind"));
 }
 
 #[test]
@@ -328,7 +329,54 @@ fn nothing_that_was_typed_is_printed() {
     assert_eq!(format!("{typed:?}"), "[redacted]");
 }
 
+/// Schemes of every make.
+fn any_scheme() -> impl Strategy<Value = String> {
+    use prop::sample::select;
+    let start = select(vec![
+        "",
+        "t={timestamp},",
+        "{timestamp}:",
+        "a b ",
+        "t={timestamp}-",
+    ]);
+    let prefix = select(vec!["", "v1=", "sha512 ", "x"]);
+    let separator = select(vec!["", ",", "; ", " ", "|"]);
+    let algorithm = select(vec!["sha256", "sha512"]);
+    let encoding = select(vec!["hex", "base64"]);
+    let content = select(vec![
+        "{body}",
+        "{data}",
+        "{timestamp}.{body}",
+        "{id}{type}{data}\u{7e}",
+    ]);
+    let unit = select(vec!["seconds", "milliseconds", "rfc3339"]);
+    let key = select(vec!["text", "base64"]);
+    let parts = (
+        start, prefix, separator, algorithm, encoding, content, unit, key,
+    );
+    parts.prop_map(|(start, prefix, separator, algorithm, encoding, content, unit, key)| {
+        let mut object = serde_json::json!({
+            "header": "X-A", "id_header": "X-B", "type_header": "X-C", "start": start, "prefix": prefix,
+            "algorithm": algorithm, "encoding": encoding, "content": content, "key": key,
+            "timestamp": {"header": "X-D", "unit": unit},
+        });
+        if !separator.is_empty() && !prefix.contains(separator) {
+            object["separator"] = separator.into();
+        }
+        object.to_string()
+    })
+}
+
 proptest! {
+    #[test]
+    fn every_scheme_holds_by_what_it_says(scheme in any_scheme()) {
+        let headers = sent(&scheme, SECRET, BODY);
+        let verdict = said(&scheme, &[OTHER, SECRET], &headers, BODY, AT);
+        prop_assert!(verdict.valid, "{:?}", verdict.explanation);
+        let other = said(&scheme, &[OTHER], &headers, BODY, AT);
+        prop_assert_eq!(other.problem, Some("signature"));
+    }
+
     /// Whatever is signed holds, and with one byte changed it does not.
     #[test]
     fn what_is_signed_holds(

@@ -20,8 +20,11 @@ pub enum SchemeError {
     #[error("must be visible ASCII characters, not beginning with a space, without `{{` and `}}`")]
     Text,
     /// The same for what stands between signatures.
-    #[error("must be 1 to 8 visible ASCII characters or spaces")]
+    #[error("must be 1 to 8 visible ASCII characters or spaces, one of which no signature holds")]
     Separator,
+    /// A list could not be taken apart.
+    #[error("must be such that `prefix` does not hold the `separator`")]
+    SeparatorInPrefix,
     /// Braces around something else.
     #[error("must be visible ASCII characters, spaces, and in braces only {0}")]
     Variable(&'static str),
@@ -29,7 +32,7 @@ pub enum SchemeError {
     #[error("must have exactly one of `{{body}}` and `{{data}}`, once")]
     Content,
     /// Where the time ends could not be told.
-    #[error("may have `{{timestamp}}` once, with text behind it")]
+    #[error("may have `{{timestamp}}` once, with text behind it that begins with no digit")]
     Start,
     /// Receivers would not know what was signed.
     #[error("is signed in a unit other than seconds, so it must be sent: give it a `header`")]

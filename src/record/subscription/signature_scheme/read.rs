@@ -91,6 +91,7 @@ fn object(fields: &Fields) -> Result<SignatureScheme, SubscriptionError> {
     if let Some(field) = fields.get("separator") {
         scheme.separator = Some(separator(field)?.into());
     }
+    check_split(fields, &scheme)?;
     if let Some(field) = fields.get("encoding") {
         scheme.encoding = encoding(field)?;
     }
@@ -181,10 +182,26 @@ fn text(field: &Field) -> Result<String, SubscriptionError> {
 fn separator(field: &Field) -> Result<String, SubscriptionError> {
     let text = field.string()?;
     let is_plain = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
-    if !(1..=LONGEST_SEPARATOR).contains(&text.len()) || !text.bytes().all(is_plain) {
+    let in_signatures = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    if !(1..=LONGEST_SEPARATOR).contains(&text.len())
+        || !text.bytes().all(is_plain)
+        || text.bytes().all(in_signatures)
+    {
         return Err(field.refuse(SchemeError::Separator));
     }
     Ok(text)
+}
+
+/// Whether a list of signatures can be taken apart again.
+fn check_split(fields: &Fields, scheme: &Scheme) -> Result<(), SubscriptionError> {
+    let is_in_prefix = |separator: &Cow<'_, str>| scheme.prefix.contains(&**separator);
+    let said = fields.get("separator").or_else(|| fields.get("prefix"));
+    match (&scheme.separator, said) {
+        (Some(separator), Some(field)) if is_in_prefix(separator) => {
+            Err(field.refuse(SchemeError::SeparatorInPrefix))
+        }
+        (Some(_) | None, Some(_) | None) => Ok(()),
+    }
 }
 
 fn start(field: &Field) -> Result<Cow<'static, [Piece]>, SubscriptionError> {
@@ -194,11 +211,15 @@ fn start(field: &Field) -> Result<Cow<'static, [Piece]>, SubscriptionError> {
     }
     let pieces = template::parse(&text)
         .ok_or_else(|| field.refuse(SchemeError::Variable("`{timestamp}`")))?;
+    let ends_it = |behind: &str| !behind.starts_with(|first: char| first.is_ascii_digit());
     match &pieces[..] {
-        []
-        | [Piece::Text(_)]
-        | [Piece::Timestamp, Piece::Text(_)]
-        | [Piece::Text(_), Piece::Timestamp, Piece::Text(_)] => Ok(pieces.into()),
+        [] | [Piece::Text(_)] => Ok(pieces.into()),
+        [Piece::Timestamp, Piece::Text(behind)]
+        | [Piece::Text(_), Piece::Timestamp, Piece::Text(behind)]
+            if ends_it(behind) =>
+        {
+            Ok(pieces.into())
+        }
         _ => Err(field.refuse(SchemeError::Start)),
     }
 }

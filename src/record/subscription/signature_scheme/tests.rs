@@ -181,12 +181,22 @@ fn names_the_member_and_the_rule() {
         (
             "separator",
             json!(""),
-            "must be 1 to 8 visible ASCII characters or spaces",
+            "must be 1 to 8 visible ASCII characters or spaces, one of which no signature holds",
+        ),
+        (
+            "separator",
+            json!("=="),
+            "must be 1 to 8 visible ASCII characters or spaces, one of which no signature holds",
+        ),
+        (
+            "start",
+            json!("t={timestamp}0,"),
+            "may have `{timestamp}` once, with text behind it that begins with no digit",
         ),
         (
             "separator",
             json!("\n"),
-            "must be 1 to 8 visible ASCII characters or spaces",
+            "must be 1 to 8 visible ASCII characters or spaces, one of which no signature holds",
         ),
         (
             "algorithm",
@@ -218,12 +228,12 @@ fn names_the_member_and_the_rule() {
         (
             "start",
             json!("t={timestamp}"),
-            "may have `{timestamp}` once, with text behind it",
+            "may have `{timestamp}` once, with text behind it that begins with no digit",
         ),
         (
             "start",
             json!("t={body},"),
-            "may have `{timestamp}` once, with text behind it",
+            "may have `{timestamp}` once, with text behind it that begins with no digit",
         ),
         (
             "start",
@@ -237,6 +247,15 @@ fn names_the_member_and_the_rule() {
             &format!(".{member}`: {rule}"),
         );
     }
+    let in_prefix = "must be such that `prefix` does not hold the `separator`";
+    refuses(
+        json!({"preset": "combined", "prefix": "v1,"}),
+        &format!(".prefix`: {in_prefix}"),
+    );
+    refuses(
+        json!({"header": "X-A", "prefix": "a;b=", "separator": ";"}),
+        &format!(".separator`: {in_prefix}"),
+    );
     for name in [
         "Webhook-Signature",
         "webhook-id",
