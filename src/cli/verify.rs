@@ -3,22 +3,23 @@
 mod check;
 mod request;
 mod suspects;
+mod verdict;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use serde::Serialize;
 
 use super::input::{Input, STDIN};
 use super::{Failure, Output, output};
 use crate::clock::Timestamp;
 use crate::duration_text;
-use crate::record::subscription::{Scheme, SignatureScheme};
+use crate::record::subscription::SignatureScheme;
 use crate::secret::{PublicKey, Secret};
-use check::{Holds, Problem, Terms, Verifier, check};
+use check::{Terms, Verifier};
 use request::Request;
+use verdict::judge;
 
 /// Holds a secret, or one on each line.
 const VARIABLE: &str = "HOOKTIDE_SECRET";
@@ -74,26 +75,6 @@ fn scheme(text: &str) -> Result<SignatureScheme, String> {
 
 fn time(text: &str) -> Result<Timestamp, String> {
     check::rfc_3339(text).ok_or_else(|| "must be an RFC 3339 time".to_owned())
-}
-
-/// What is said of a request.
-#[derive(Serialize)]
-struct Verdict {
-    valid: bool,
-    /// The scheme that holds, or that came closest.
-    scheme: String,
-    /// Which of the secrets has signed, from 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    secret: Option<usize>,
-    /// When it was signed, if that is signed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signed_at: Option<String>,
-    /// What is wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<&'static str>,
-    /// The same in words.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    explanation: Option<String>,
 }
 
 impl Arguments {
@@ -180,148 +161,6 @@ fn lines(place: &str, text: &str) -> Vec<(String, String)> {
         })
         .filter(|(_, line)| !line.is_empty())
         .collect()
-}
-
-/// The first scheme that holds, else the one that came closest to it.
-fn judge(schemes: &[SignatureScheme], request: &Request, terms: &Terms<'_>) -> Verdict {
-    let mut closest: Option<(&SignatureScheme, Problem)> = None;
-    for scheme in schemes {
-        match check(scheme, request, terms) {
-            Ok(Holds { verifier, at }) => {
-                return Verdict {
-                    valid: true,
-                    scheme: shown(scheme),
-                    secret: Some(verifier + 1),
-                    signed_at: at.map(|at| at.to_string()),
-                    problem: None,
-                    explanation: scheme.signs_no_time().then(|| {
-                        "the time is not signed: whoever has recorded a request can send it again".to_owned()
-                    }),
-                };
-            }
-            Err(problem) => {
-                let is_closer = closest
-                    .as_ref()
-                    .is_none_or(|(_, known)| problem.rank() > known.rank());
-                if is_closer {
-                    closest = Some((scheme, problem));
-                }
-            }
-        }
-    }
-    let (scheme, problem) = match &closest {
-        Some((scheme, problem)) => (shown(scheme), told(scheme, problem, request, terms)),
-        None => (
-            String::new(),
-            ("no_scheme", "there is no scheme to check by".to_owned()),
-        ),
-    };
-    Verdict {
-        valid: false,
-        scheme,
-        secret: None,
-        signed_at: None,
-        problem: Some(problem.0),
-        explanation: Some(problem.1),
-    }
-}
-
-/// A scheme as people can tell it from others.
-fn shown(scheme: &SignatureScheme) -> String {
-    match scheme.preset {
-        Some(name) => name.to_owned(),
-        None => format!("{}: {}", scheme.header, scheme.value_text()),
-    }
-}
-
-/// A problem's name, for programs, and its words.
-fn told(
-    scheme: &Scheme,
-    problem: &Problem,
-    request: &Request,
-    terms: &Terms<'_>,
-) -> (&'static str, String) {
-    match problem {
-        Problem::Missing { header } => {
-            let others: Vec<_> = request
-                .suspicious()
-                .map(|name| format!("`{}`", output::plain(name)))
-                .collect();
-            let hint = match others.is_empty() {
-                true => String::new(),
-                false => format!(
-                    "; there is {}: describe its scheme with --scheme",
-                    others.join(", ")
-                ),
-            };
-            (
-                "missing_header",
-                format!("there is no header `{header}`{hint}"),
-            )
-        }
-        Problem::Form { header, rule } => ("form", format!("`{header}` {rule}")),
-        Problem::NoData => (
-            "no_data",
-            "the body is no JSON object with a member `data`, which the scheme signs".to_owned(),
-        ),
-        Problem::NoKey(error) => ("no_key", error.to_string()),
-        Problem::Differs(None) => (
-            "signature",
-            format!(
-                "no key made this signature over `{}`: the secret is another one, or the body was changed",
-                scheme.content_text()
-            ),
-        ),
-        Problem::Differs(Some(differences)) => {
-            let differences: Vec<_> = differences.iter().map(ToString::to_string).collect();
-            (
-                "signature",
-                format!("it was made {}", differences.join(", and ")),
-            )
-        }
-        Problem::Clock { off, is_ahead } => {
-            let off = humantime::format_duration(rounded(*off));
-            let direction = if *is_ahead { "ahead of" } else { "behind" };
-            let tolerance = humantime::format_duration(terms.tolerance);
-            let words = format!(
-                "the signature is right, but its time is {off} {direction} the clock; {tolerance} are tolerated"
-            );
-            ("clock", words)
-        }
-    }
-}
-
-/// No finer than anybody wants to know.
-fn rounded(duration: Duration) -> Duration {
-    let seconds = duration.as_secs();
-    let unit = match seconds {
-        ..3_600 => 1,
-        ..86_400 => 60,
-        86_400.. => 3_600,
-    };
-    Duration::from_secs(seconds - seconds % unit)
-}
-
-impl Verdict {
-    fn text(&self) -> String {
-        let mut text = match self.valid {
-            true => format!("valid    {}\n", self.scheme),
-            false => format!("invalid  {}\n", self.scheme),
-        };
-        if let Some(secret) = self.secret {
-            text += &format!("secret   number {secret}\n");
-        }
-        if let Some(at) = &self.signed_at {
-            text += &format!("signed   {at}\n");
-        }
-        if let Some(explanation) = &self.explanation {
-            text += &format!(
-                "{}  {explanation}\n",
-                if self.valid { "note   " } else { "because" }
-            );
-        }
-        text
-    }
 }
 
 #[cfg(test)]

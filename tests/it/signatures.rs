@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::support::kafka::NewRecord;
 use crate::support::receiver::{Answer, Received};
 use crate::support::scene::{OTHER_SECRET, SECRET, SOON, Scene, event, verify};
+use crate::support::topic_reader::Record;
 use crate::support::verifiers::{self, Verifier};
 use crate::support::{Bed, Outcome, tests};
 
@@ -210,7 +211,12 @@ async fn a_body_that_cannot_be_signed_is_named(bed: Bed) -> Outcome {
         .installation
         .wait_for_topic("attempts", SOON, |records| records.len() >= 2)
         .await?;
-    let attempt = attempts[1].json()?;
+    let attempts: Vec<_> = attempts
+        .iter()
+        .map(Record::json)
+        .collect::<anyhow::Result<_>>()?;
+    let failed = attempts.iter().find(|attempt| !attempt["error"].is_null());
+    let attempt = failed.with_context(|| format!("{attempts:?}"))?;
     assert_eq!(attempt["error"], "invalid_request", "{attempt}");
     let message = attempt["message"].as_str().context("a text")?;
     ensure!(
@@ -311,34 +317,41 @@ async fn a_request_that_came_is_explained(bed: Bed) -> Outcome {
 async fn lacking_secrets_are_made_for_each_signature(bed: Bed) -> Outcome {
     let verifiers = verifiers::all().await?;
     let scene = Scene::set(&bed, &[]).await?;
-    let subscription = json!({
-        "url": scene.receiver.url("/hook"), "events": ["*"], "signatures": ["standard", "v1a"],
-    });
-    let arguments = [
-        "subscriptions",
-        "put",
-        "-",
-        "--tenant",
-        "acme",
-        "--output",
-        "json",
-    ];
-    let put = scene
-        .installation
-        .command_fed(&arguments, &subscription.to_string())
-        .await?;
-    assert_eq!(put.code, Some(0), "{put:?}");
-    let receipt = put.json()?;
+    let put = async |signatures: Value| {
+        let subscription = json!({
+            "url": scene.receiver.url("/hook"), "events": ["*"], "signatures": signatures,
+        });
+        let arguments = [
+            "subscriptions",
+            "put",
+            "-",
+            "--tenant",
+            "acme",
+            "--id",
+            "shop",
+            "--output",
+            "json",
+        ];
+        let ran = scene
+            .installation
+            .command_fed(&arguments, &subscription.to_string())
+            .await?;
+        ensure!(ran.code == Some(0), "{ran:?}");
+        // The private half is for the topic alone.
+        ensure!(!format!("{ran:?}").contains("whsk_"), "shown");
+        anyhow::Ok((ran.json()?, ran.stderr))
+    };
+    let (receipt, _) = put(json!(["standard"])).await?;
     let secret = receipt["secret"].as_str().context("a secret")?;
+    assert_eq!(receipt.get("public_key"), None);
+    // A second signature: what is there is kept, what it needs besides is made.
+    let (receipt, talk) = put(json!(["standard", "v1a"])).await?;
     let public_key = receipt["public_key"].as_str().context("a public key")?;
-    ensure!(
-        !put.stdout.contains("whsk_"),
-        "the private half is for the topic alone"
-    );
+    assert_eq!(receipt.get("secret"), None);
+    ensure!(talk.contains("it keeps the secrets"), "{talk}");
     let _process = scene.run("a").await?;
-    scene
-        .produce(&event("evt_1", json!({"amount": 12})).to_string())
-        .await?;
+    let event = |id| event(id, json!({"amount": 12})).to_string();
+    scene.produce(&event("evt_1")).await?;
     let request = scene
         .receiver
         .wait_for_count("/hook", 1, SOON)
@@ -348,6 +361,28 @@ async fn lacking_secrets_are_made_for_each_signature(bed: Bed) -> Outcome {
     for verifier in &verifiers {
         ensure!(verifier.v1a(public_key, &request).await?, "{verifier:?}");
     }
+    // And back: the key pair is of no use any more.
+    let (receipt, talk) = put(json!(["standard"])).await?;
+    assert_eq!(
+        (receipt.get("secret"), receipt.get("public_key")),
+        (None, None)
+    );
+    ensure!(
+        talk.contains("but for 1 that none of its signatures can use"),
+        "{talk}"
+    );
+    scene.produce(&event("evt_2")).await?;
+    let request = scene
+        .receiver
+        .wait_for_count("/hook", 2, SOON)
+        .await?
+        .remove(1);
+    verify(&request, secret)?;
+    ensure!(
+        !request
+            .header("webhook-signature")
+            .is_some_and(|value| value.contains("v1a"))
+    );
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
+use super::verdict::Verdict;
 use super::*;
 use crate::dispatcher::signature::{Message, headers};
 use crate::secret::KeyPair;

@@ -100,7 +100,7 @@ fn prepared(
     let source = |file: &str| fs::read(Path::new(PACKAGE).join(FILES).join(file));
     let is_current = |file: &&str| source(file).ok() == fs::read(home.join(file)).ok();
     let done = home.join("done");
-    if !(done.exists() && files.iter().all(|file| is_current(&file))) {
+    if !(done.exists() && files.iter().all(is_current)) {
         if home.exists() {
             fs::remove_dir_all(&home)?;
         }
