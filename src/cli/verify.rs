@@ -16,7 +16,7 @@ use super::{Failure, Output, output};
 use crate::clock::Timestamp;
 use crate::duration_text;
 use crate::record::subscription::SignatureScheme;
-use crate::secret::{PublicKey, Secret};
+use crate::secret::{PUBLIC_PREFIX, PublicKey, Secret};
 use check::{Terms, Verifier};
 use request::Request;
 use verdict::judge;
@@ -138,8 +138,13 @@ impl Arguments {
             )));
         }
         let read = |(place, text): (String, String)| {
-            if let Some(key) = PublicKey::parse(&text) {
-                return Ok(Verifier::Public(key));
+            if text.starts_with(PUBLIC_PREFIX) {
+                let key = PublicKey::parse(&text).map(Verifier::Public);
+                return key.ok_or_else(|| {
+                    Failure::Refused(anyhow!(
+                        "{place}: a public key must be `{PUBLIC_PREFIX}` and the base64 of 32 bytes"
+                    ))
+                });
             }
             let secret = Secret::parse(&text);
             secret

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use hooktide::record::subscription::SignatureScheme;
 
 use crate::reference::{names, rows};
+use crate::sources::text_arms;
 
 pub(crate) const PAGE: &str = "docs/signatures.md";
 
@@ -50,4 +51,14 @@ fn every_object_on_the_page_can_be_had() {
         let read = SignatureScheme::parse(object);
         assert!(read.is_ok(), "{name}: {read:?}");
     }
+}
+
+#[test]
+fn what_verify_finds_wrong_is_told() {
+    let told: BTreeSet<_> = rows(PAGE, "When it does not hold")
+        .iter()
+        .map(|row| code(&row[0]).unwrap().to_owned())
+        .collect();
+    let found = text_arms("src/cli/verify/check.rs", "impl Problem", "fn name");
+    assert_eq!(told, found);
 }

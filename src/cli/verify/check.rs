@@ -60,6 +60,18 @@ pub(super) enum Problem {
 }
 
 impl Problem {
+    /// For programs.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "missing_header",
+            Self::Form { .. } => "form",
+            Self::NoData => "no_data",
+            Self::NoKey(_) => "no_key",
+            Self::Differs(_) => "signature",
+            Self::Clock { .. } => "clock",
+        }
+    }
+
     /// How far the check came: the greatest is what to tell. What is explained goes first, by as little
     /// as possible.
     pub(super) fn rank(&self) -> (usize, usize) {

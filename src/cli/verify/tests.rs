@@ -121,7 +121,7 @@ fn what_is_missing_or_misshapen_is_named() {
         "standard",
         &without_id,
         missing,
-        "there is no header `webhook-id`; there is `webhook-signature`: describe its scheme with --scheme",
+        "there is no header `webhook-id`",
     );
     let now = standard.replace(&AT.as_secs().to_string(), "now");
     check(

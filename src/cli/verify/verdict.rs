@@ -57,20 +57,17 @@ pub(super) fn judge(schemes: &[SignatureScheme], request: &Request, terms: &Term
             }
         }
     }
-    let (scheme, problem) = match &closest {
-        Some((scheme, problem)) => (shown(scheme), told(scheme, problem, request, terms)),
-        None => (
-            String::new(),
-            ("no_scheme", "there is no scheme to check by".to_owned()),
-        ),
+    let told = |(scheme, problem): &(&SignatureScheme, Problem)| {
+        (shown(scheme), told(scheme, problem, request, terms))
     };
+    let (scheme, explanation) = closest.as_ref().map(told).unwrap_or_default();
     Verdict {
         valid: false,
         scheme,
         secret: None,
         signed_at: None,
-        problem: Some(problem.0),
-        explanation: Some(problem.1),
+        problem: closest.map(|(_, problem)| problem.name()),
+        explanation: Some(explanation),
     }
 }
 
@@ -82,17 +79,12 @@ fn shown(scheme: &SignatureScheme) -> String {
     }
 }
 
-/// A problem's name, for programs, and its words.
-fn told(
-    scheme: &Scheme,
-    problem: &Problem,
-    request: &Request,
-    terms: &Terms<'_>,
-) -> (&'static str, String) {
+/// A problem in words.
+fn told(scheme: &Scheme, problem: &Problem, request: &Request, terms: &Terms<'_>) -> String {
     match problem {
         Problem::Missing { header } => {
-            let others: Vec<_> = request
-                .suspicious()
+            let others = request.suspicious().filter(|_| scheme.header == **header);
+            let others: Vec<_> = others
                 .map(|name| format!("`{}`", output::plain(name)))
                 .collect();
             let hint = match others.is_empty() {
@@ -102,39 +94,28 @@ fn told(
                     others.join(", ")
                 ),
             };
-            (
-                "missing_header",
-                format!("there is no header `{header}`{hint}"),
-            )
+            format!("there is no header `{header}`{hint}")
         }
-        Problem::Form { header, rule } => ("form", format!("`{header}` {rule}")),
-        Problem::NoData => (
-            "no_data",
-            "the body is no JSON object with a member `data`, which the scheme signs".to_owned(),
-        ),
-        Problem::NoKey(error) => ("no_key", error.to_string()),
-        Problem::Differs(None) => (
-            "signature",
-            format!(
-                "no key made this signature over `{}`: the secret is another one, or the body was changed",
-                scheme.content_text()
-            ),
+        Problem::Form { header, rule } => format!("`{header}` {rule}"),
+        Problem::NoData => {
+            "the body is no JSON object with a member `data`, which the scheme signs".to_owned()
+        }
+        Problem::NoKey(error) => error.to_string(),
+        Problem::Differs(None) => format!(
+            "no key made this signature over `{}`: the secret is another one, or the body was changed",
+            scheme.content_text()
         ),
         Problem::Differs(Some(differences)) => {
             let differences: Vec<_> = differences.iter().map(ToString::to_string).collect();
-            (
-                "signature",
-                format!("it was made {}", differences.join(", and ")),
-            )
+            format!("it was made {}", differences.join(", and "))
         }
         Problem::Clock { off, is_ahead } => {
             let off = humantime::format_duration(rounded(*off));
             let direction = if *is_ahead { "ahead of" } else { "behind" };
             let tolerance = humantime::format_duration(terms.tolerance);
-            let words = format!(
+            format!(
                 "the signature is right, but its time is {off} {direction} the clock; {tolerance} are tolerated"
-            );
-            ("clock", words)
+            )
         }
     }
 }

@@ -412,3 +412,20 @@ fn each_scheme_needs_a_secret_and_each_secret_a_scheme() {
         Err("`secrets[0]`: a secret must begin with `whsec_`"),
     );
 }
+
+#[test]
+fn secrets_of_every_kind_stay_secret() {
+    let secrets = json!([SECRET, TEXT, PRIVATE]);
+    let signatures = json!(["standard", "hex-body", "v1a"]);
+    let read = subscription(json!({"signatures": signatures, "secrets": secrets})).unwrap();
+    let shown = format!("{read:?} {read:#?}");
+    for secret in [SECRET, TEXT, PRIVATE] {
+        assert!(!shown.contains(&secret[8..20]), "{shown}");
+    }
+    // Where it is refused, too.
+    for (signatures, secret) in [("standard", TEXT), ("standard", PRIVATE), ("v1a", TEXT)] {
+        let members = json!({"signatures": [signatures], "secrets": [secret]});
+        let error = subscription(members).unwrap_err();
+        assert!(!error.contains(&secret[8..20]), "{error}");
+    }
+}
