@@ -41,6 +41,12 @@ impl Timestamp {
         Self(self.0.saturating_add(millis))
     }
 
+    /// This time and `wait` earlier; stops at the beginning of time rather than wrap.
+    pub fn before(self, wait: Duration) -> Self {
+        let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// How long from `earlier` until this time; zero when this is not later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -26,7 +26,9 @@ pub use attempt::{Attempt, AttemptOutcome};
 pub use coordinates::{Coordinates, CoordinatesError};
 pub use dead_letter::{DeadLetter, Inscription, Reason};
 pub use delivery_id::{DeliveryId, DeliveryIdError, EventKey};
-pub use endpoint_state::{Disabled, DisabledReason, EndpointState, Failing};
+pub use endpoint_state::{
+    Disabled, DisabledReason, EndpointState, Failing, OpenBreaker, Throttled,
+};
 pub use endpoint_wish::{EndpointWish, WishError, WishKey, WishedState};
 pub use event::{Event, EventError};
 pub use event_pattern::{EventPattern, EventPatternError, EventPatternShape};

@@ -19,7 +19,7 @@ use crate::topic::Topic;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EndpointsCommand {
-    /// Show what is paused, disabled or failing, since when and why
+    /// Show what is paused, disabled, failing, throttled or behind an open breaker, since when and why
     #[command(after_help = "\
 Examples:
   hooktide endpoints list

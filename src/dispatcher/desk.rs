@@ -212,10 +212,14 @@ impl Desk {
         let max_age = self.ledger.default_max_age;
         let standing = &self.standing;
         match decision(&task, &self.ladder, max_age, standing, view, now, caught_up) {
-            Decision::Send { compiled, .. } => {
+            Decision::Send { compiled, revision } => {
                 task.ready_since = now;
-                let terms = Terms::of(&compiled.subscription);
+                let terms = Terms::of(&compiled.subscription, revision);
                 let key = task.subscription.clone();
+                if !self.endpoints.knows(&key, revision) {
+                    let written = self.standing.restraint(view.endpoints, &key, revision);
+                    self.endpoints.learn(&key, terms, written, now);
+                }
                 self.endpoints.admit(&key, terms, arrival, task, now);
                 self.put_off(view, now);
             }
@@ -370,7 +374,7 @@ impl Desk {
 
     /// Concludes a request. `jitter` is a random number from 0 up to 1.
     pub fn conclude(&mut self, sent: Sent<'_>, view: TableView<'_>, now: Timestamp, jitter: f64) {
-        let host = Terms::of(&sent.compiled.subscription).host;
+        let host = Terms::of(&sent.compiled.subscription, sent.revision).host;
         let egress = &mut self.egress;
         let is_ours = |heard| egress.takes_blame(host, heard, now);
         let conclusion = self
@@ -392,17 +396,23 @@ impl Desk {
             "request ended"
         );
         self.finish(sent.task, conclusion.records);
-        self.hear(sent, conclusion.heard, now);
         let (heard, dead) = (conclusion.heard, conclusion.dead);
+        if self.hear(sent, heard, now) != Change::None || heard.retry_after().is_some() {
+            let restraint = self.endpoints.restraint(&sent.task.subscription);
+            self.standing
+                .restrained(sent, restraint, view.endpoints, now);
+        }
         let told = self.standing.heard(sent, heard, dead, view.endpoints, now);
         self.write_all(told);
+        self.save_restraints(now);
         self.put_off(view, now);
     }
 
     /// What a request has told about its endpoint.
-    fn hear(&mut self, sent: Sent<'_>, heard: Heard, now: Timestamp) {
+    fn hear(&mut self, sent: Sent<'_>, heard: Heard, now: Timestamp) -> Change {
         let (key, took) = (&sent.task.subscription, sent.exchange.duration);
-        match self.endpoints.heard(key, heard, took, now) {
+        let change = self.endpoints.heard(key, sent.revision, heard, took, now);
+        match change {
             Change::None => {}
             Change::Opened => {
                 tracing::warn!(subscription = %key, "an endpoint's circuit breaker opens: its tasks wait")
@@ -414,6 +424,7 @@ impl Desk {
                 tracing::info!(subscription = %key, "an endpoint is back, its circuit breaker closes")
             }
         }
+        change
     }
 
     /// The task's offset is terminal, and these records follow from it.

@@ -20,8 +20,8 @@ use crate::clock::Timestamp;
 use crate::record::{Parked, SubscriptionKey};
 use crate::retry::Ladder;
 use breaker::{Admits, Change};
-use endpoint::{Endpoint, Terms};
 pub use queue::Origin;
+use endpoint::{Endpoint, Restraint, Terms};
 use turns::{Place, Turns};
 
 /// What bounds all endpoints.
@@ -101,6 +101,40 @@ impl<T> Endpoints<T> {
         }
     }
 
+    /// Whether all is known of an endpoint that is written down, as of this record of its subscription. If
+    /// not: [`Self::learn`] before a task is admitted.
+    pub fn knows(&self, key: &SubscriptionKey, revision: i64) -> bool {
+        let endpoint = self.by_key.get(key);
+        endpoint.is_some_and(|one| one.is_current && one.terms.revision == revision)
+    }
+
+    /// What is written down of an endpoint: a predecessor's work, or nothing of a newer subscription.
+    pub fn learn(
+        &mut self,
+        key: &SubscriptionKey,
+        terms: Terms,
+        restraint: Restraint,
+        now: Timestamp,
+    ) {
+        let endpoint = self
+            .by_key
+            .entry(key.clone())
+            .or_insert_with(|| Endpoint::new(terms));
+        let was_open = !endpoint.breaker.is_closed();
+        endpoint.learn(terms, restraint);
+        let is_open = !endpoint.breaker.is_closed();
+        self.open_breakers =
+            (self.open_breakers + usize::from(is_open)).saturating_sub(usize::from(was_open));
+        self.take_terms(key, terms, now);
+        self.place(key, now);
+    }
+
+    /// What is to be written down of an endpoint.
+    pub fn restraint(&self, key: &SubscriptionKey) -> Restraint {
+        let endpoint = self.by_key.get(key);
+        endpoint.map_or_else(Restraint::default, Endpoint::restraint)
+    }
+
     /// Takes a task that is due, to be sent by `terms` in its turn, or puts it off
     /// ([`Self::take_put_off`]). `arrival`: it comes from Kafka just now, and may go back there.
     pub fn admit(
@@ -112,18 +146,10 @@ impl<T> Endpoints<T> {
         now: Timestamp,
     ) {
         let is_shared = arrival.is_some_and(|arrival| self.is_shared(arrival.lane, key, now));
-        let endpoint = self
-            .by_key
+        self.by_key
             .entry(key.clone())
             .or_insert_with(|| Endpoint::new(terms));
-        let before = std::mem::replace(&mut endpoint.terms, terms);
-        if before.host != terms.host && endpoint.in_flight > 0 {
-            let in_flight = endpoint.in_flight;
-            for waited in self.turns.moved(before.host, terms.host, in_flight) {
-                self.stands_nowhere(&waited);
-                self.place(&waited, now);
-            }
-        }
+        self.take_terms(key, terms, now);
         let Some(endpoint) = self.by_key.get_mut(key) else {
             return;
         };
@@ -192,10 +218,11 @@ impl<T> Endpoints<T> {
         }
     }
 
-    /// What a request has told about its endpoint, and how long it took.
+    /// What a request by this record of the subscription has told about its endpoint, and how long it took.
     pub fn heard(
         &mut self,
         key: &SubscriptionKey,
+        revision: i64,
         heard: Heard,
         took: Duration,
         now: Timestamp,
@@ -203,6 +230,10 @@ impl<T> Endpoints<T> {
         let Some(endpoint) = self.by_key.get_mut(key) else {
             return Change::None;
         };
+        if endpoint.terms.revision != revision {
+            self.place(key, now);
+            return Change::None; // Of what may have been another URL.
+        }
         if heard.answered().is_some() {
             endpoint.took(took);
         }
@@ -284,6 +315,7 @@ impl<T> Endpoints<T> {
             endpoint.waiting.clear();
             endpoint.place = Place::Nowhere;
             endpoint.scout_is_back();
+            endpoint.is_current = false;
         }
     }
 
@@ -294,6 +326,21 @@ impl<T> Endpoints<T> {
             .retain(|_, endpoint| !endpoint.is_forgettable(breaker, now));
         let kept = self.by_key.values();
         self.open_breakers = kept.filter(|one| !one.breaker.is_closed()).count();
+    }
+
+    /// An endpoint's subscription allows this from now on.
+    fn take_terms(&mut self, key: &SubscriptionKey, terms: Terms, now: Timestamp) {
+        let Some(endpoint) = self.by_key.get_mut(key) else {
+            return;
+        };
+        let before = std::mem::replace(&mut endpoint.terms, terms);
+        if before.host != terms.host && endpoint.in_flight > 0 {
+            let in_flight = endpoint.in_flight;
+            for waited in self.turns.moved(before.host, terms.host, in_flight) {
+                self.stands_nowhere(&waited);
+                self.place(&waited, now);
+            }
+        }
     }
 
     fn stands_nowhere(&mut self, key: &SubscriptionKey) {

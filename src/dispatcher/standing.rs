@@ -7,8 +7,9 @@
 
 mod changes;
 mod notices;
+mod restraints;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,10 @@ use crate::record::{
     Reason, SubscriptionKey, WishKey,
 };
 use crate::subscription_table::SubscriptionTable;
+use restraints::{SPACING, lapse};
 
+/// How often it is looked at what is over by its time.
+const LAPSES: Duration = Duration::from_secs(10);
 /// A tombstone that was written so long ago is in the table, and so is all before it.
 const SHOWN_BY_THEN: Duration = Duration::from_mins(1);
 
@@ -55,11 +59,15 @@ pub struct Standing {
     owned: HashSet<i32>,
     /// Endpoints that we know more of than the table.
     book: HashMap<SubscriptionKey, Entry>,
+    /// Endpoints whose restraint is not written down yet: what it follows from, and the revision.
+    unsaved: BTreeMap<SubscriptionKey, (Coordinates, i64)>,
     windows: Windows,
     /// By partition of ours, below which revision all changes of subscriptions are told.
     cursors: HashMap<i32, i64>,
     /// As of which tables [`Self::merge`] has been done.
     merged: Option<(u64, i64)>,
+    /// And when.
+    merged_at: Timestamp,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -81,8 +89,10 @@ impl Standing {
             settings,
             owned: HashSet::new(),
             book: HashMap::new(),
+            unsaved: BTreeMap::new(),
             cursors: HashMap::new(),
             merged: None,
+            merged_at: Timestamp::default(),
         }
     }
 
@@ -90,6 +100,7 @@ impl Standing {
     pub fn assigned(&mut self, owned: HashSet<i32>) {
         self.owned = owned;
         self.book.clear();
+        self.unsaved.clear();
         self.cursors.clear();
         self.windows = Windows::new(self.settings.window);
         self.merged = None;
@@ -244,8 +255,8 @@ impl Standing {
     }
 
     /// Writes down and tells what others have decided about the endpoints that are ours: operators'
-    /// wishes, and newer records of their subscriptions. Cheap while nothing has changed. `position` is that of
-    /// the subscriptions.
+    /// wishes, newer records of their subscriptions, and time. Cheap while nothing has changed. `position` is
+    /// that of the subscriptions.
     pub fn merge(
         &mut self,
         table: &EndpointTable,
@@ -254,10 +265,11 @@ impl Standing {
         now: Timestamp,
     ) -> Vec<Outgoing> {
         let tables = Some((table.changes(), position));
-        if position < 0 || self.merged == tables {
+        let is_done = self.merged == tables && now.since(self.merged_at) < LAPSES;
+        if position < 0 || is_done {
             return Vec::new();
         }
-        self.merged = tables;
+        (self.merged, self.merged_at) = (tables, now);
         let mut records = Vec::new();
         for (key, cause) in self.concerned(table) {
             let Some(entry) = subscriptions.get(&key) else {
@@ -277,6 +289,7 @@ impl Standing {
         self.book.retain(|key, entry| match table.state(key) {
             None if entry.state.is_healthy() => now.since(entry.written_at) < SHOWN_BY_THEN,
             None => subscriptions.get(key).is_some(),
+            Some(_) if now.since(entry.written_at) < SPACING => true,
             Some(state) => entry.state.failing.is_some() || *state != entry.state,
         });
         records.extend(self.changes(table, subscriptions, position, now));
@@ -306,10 +319,15 @@ impl Standing {
     fn settle(&mut self, place: &Place<'_>, table: &EndpointTable, records: &mut Vec<Outgoing>) {
         let holds = self.disabled(table, place.key, place.revision);
         let mut entry = self.entry(place.key, table);
+        let has_lapsed = lapse(&mut entry.state, place.revision, place.now);
         let written = entry.state.disabled;
         match (written, holds) {
             (Some(written), None) => {
-                entry.state = EndpointState::default();
+                entry.state = EndpointState {
+                    breaker: entry.state.breaker,
+                    throttled: entry.state.throttled,
+                    ..EndpointState::default()
+                };
                 entry.saved = None;
                 let details = NoticeDetails {
                     reason: Some(written.reason.as_str().to_owned()),
@@ -329,7 +347,8 @@ impl Standing {
                 let details = NoticeDetails::default();
                 records.push(self.disabled_notice(place, holds.reason, message, details));
             }
-            (None, None) | (Some(_), Some(_)) | (None, Some(_)) => return,
+            (None, None) | (Some(_), Some(_)) | (None, Some(_)) if !has_lapsed => return,
+            (None, None) | (Some(_), Some(_)) | (None, Some(_)) => {}
         }
         records.extend(self.write(place, entry));
     }
@@ -357,6 +376,7 @@ impl Standing {
         let is_news = !is_healthy || entry.is_on_topic;
         entry.is_on_topic = !is_healthy;
         entry.written_at = place.now;
+        self.unsaved.remove(place.key);
         let value = match is_healthy {
             true => None,
             false => entry.state.encode().ok().map(Bytes::from),

@@ -18,8 +18,34 @@ pub struct EndpointState {
     pub last_status: Option<u16>,
     /// The error class of its last failure, if there was no answer.
     pub last_error: Option<String>,
-    /// Until when an open circuit breaker lets nothing pass.
-    pub breaker_open_until: Option<Timestamp>,
+    /// Set: its circuit breaker is open.
+    pub breaker: Option<OpenBreaker>,
+    /// Set: it has asked for a pause.
+    pub throttled: Option<Throttled>,
+}
+
+/// A circuit breaker that is not closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenBreaker {
+    /// When the next request may ask whether the endpoint is back.
+    pub until: Timestamp,
+    /// When it opened, or the last one failed that asked: the next wait is twice as long.
+    pub asked_at: Timestamp,
+    /// Since when nothing has spoken for the endpoint.
+    pub failing_since: Timestamp,
+    /// Offset of the subscription's record as it was then: any newer one closes the breaker.
+    pub revision: i64,
+}
+
+/// That an endpoint wants nothing for a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throttled {
+    /// When it asked for it.
+    pub at: Timestamp,
+    /// Until when, by its last `Retry-After`.
+    pub until: Timestamp,
+    /// Offset of the subscription's record as it was then: with a newer one it is over.
+    pub revision: i64,
 }
 
 /// That, why and since when nothing is sent.
@@ -81,6 +107,16 @@ struct Written {
     last_status: Option<u16>,
     last_error: Option<String>,
     breaker_open_until: Option<Timestamp>,
+    breaker: Option<WrittenBreaker>,
+    throttled: Option<Throttled>,
+}
+
+/// What belongs to `breaker_open_until`.
+#[derive(Serialize, Deserialize)]
+struct WrittenBreaker {
+    asked_at: Timestamp,
+    failing_since: Timestamp,
+    revision: i64,
 }
 
 impl EndpointState {
@@ -95,7 +131,17 @@ impl EndpointState {
             failing: written.failing,
             last_status: written.last_status,
             last_error: written.last_error,
-            breaker_open_until: written.breaker_open_until,
+            // Neither says anything without the other.
+            breaker: written
+                .breaker_open_until
+                .zip(written.breaker)
+                .map(|(until, written)| OpenBreaker {
+                    until,
+                    asked_at: written.asked_at,
+                    failing_since: written.failing_since,
+                    revision: written.revision,
+                }),
+            throttled: written.throttled,
         })
     }
 
@@ -110,18 +156,29 @@ impl EndpointState {
             failing: self.failing,
             last_status: self.last_status,
             last_error: self.last_error.clone(),
-            breaker_open_until: self.breaker_open_until,
+            breaker_open_until: self.breaker.map(|breaker| breaker.until),
+            breaker: self.breaker.map(|breaker| WrittenBreaker {
+                asked_at: breaker.asked_at,
+                failing_since: breaker.failing_since,
+                revision: breaker.revision,
+            }),
+            throttled: self.throttled,
         })
     }
 
     /// Whether there is nothing to tell of it.
     pub fn is_healthy(&self) -> bool {
-        self.disabled.is_none() && self.failing.is_none() && self.breaker_open_until.is_none()
+        self.disabled.is_none()
+            && self.failing.is_none()
+            && self.breaker.is_none()
+            && self.throttled.is_none()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -140,10 +197,21 @@ mod tests {
                 warned_at: None,
             }),
             last_status: Some(503),
-            ..EndpointState::default()
+            last_error: None,
+            breaker: Some(OpenBreaker {
+                until: at.after(Duration::from_secs(40)),
+                asked_at: at,
+                failing_since: at,
+                revision: 12,
+            }),
+            throttled: Some(Throttled {
+                at,
+                until: at.after(Duration::from_secs(7)),
+                revision: 12,
+            }),
         };
         let written = String::from_utf8(state.encode().unwrap()).unwrap();
-        let expected = r#"{"version":1,"disabled":{"reason":"failing","at":"2026-11-22T10:00:00.007Z","revision":12},"failing":{"since":"2026-11-22T10:00:00.007Z","last_at":"2026-11-22T10:00:00.007Z","failures":3,"warned_at":null},"last_status":503,"last_error":null,"breaker_open_until":null}"#;
+        let expected = r#"{"version":1,"disabled":{"reason":"failing","at":"2026-11-22T10:00:00.007Z","revision":12},"failing":{"since":"2026-11-22T10:00:00.007Z","last_at":"2026-11-22T10:00:00.007Z","failures":3,"warned_at":null},"last_status":503,"last_error":null,"breaker_open_until":"2026-11-22T10:00:40.007Z","breaker":{"asked_at":"2026-11-22T10:00:00.007Z","failing_since":"2026-11-22T10:00:00.007Z","revision":12},"throttled":{"at":"2026-11-22T10:00:00.007Z","until":"2026-11-22T10:00:07.007Z","revision":12}}"#;
         assert_eq!(written, expected);
         let newer = written.replace(r#""version":1"#, r#""version":2,"more":[1]"#);
         assert_eq!(EndpointState::decode(newer.as_bytes()).unwrap(), state);
@@ -151,5 +219,9 @@ mod tests {
             assert!(EndpointState::decode(wrong.as_bytes()).is_err(), "{wrong}");
         }
         assert!(!state.is_healthy() && EndpointState::default().is_healthy());
+        // As the first version wrote it.
+        let older = r#"{"version":1,"disabled":null,"failing":null,"last_status":null,"last_error":null,"breaker_open_until":null}"#;
+        let older = EndpointState::decode(older.as_bytes()).unwrap();
+        assert_eq!(older, EndpointState::default());
     }
 }

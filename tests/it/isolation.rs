@@ -33,7 +33,7 @@ const FIRST_PROBE: (&str, &str) = ("breaker.first_probe", "1s");
 const LONGEST_PROBE: (&str, &str) = ("breaker.longest_probe", "2s");
 
 /// Events of one type, all on the first partition of the events topic.
-fn events(event_type: &str, count: usize) -> Vec<NewRecord> {
+pub fn events(event_type: &str, count: usize) -> Vec<NewRecord> {
     let one = |number| {
         let mut event = event(&format!("{event_type}_{number}"), json!({"number": number}));
         event["type"] = json!(event_type);
@@ -46,7 +46,7 @@ fn events(event_type: &str, count: usize) -> Vec<NewRecord> {
 }
 
 /// The most requests to `path` within any `period`.
-fn most_within(requests: &[Received], path: &str, period: Duration) -> usize {
+pub fn most_within(requests: &[Received], path: &str, period: Duration) -> usize {
     let times: Vec<_> = requests
         .iter()
         .filter(|request| request.path == path)
@@ -59,8 +59,21 @@ fn most_within(requests: &[Received], path: &str, period: Duration) -> usize {
     times.iter().enumerate().map(from).max().unwrap_or_default()
 }
 
+/// The most requests that were open when one arrived for which `is_meant` holds.
+pub fn most_at_once(requests: &[Received], is_meant: impl Fn(&Received) -> bool) -> usize {
+    let at_once = |request: &Received| {
+        let is_open = |other: &&Received| {
+            let is_over = other.answered.is_some_and(|end| end <= request.arrived);
+            other.arrived <= request.arrived && !is_over
+        };
+        requests.iter().filter(is_open).count()
+    };
+    let meant = requests.iter().filter(|request| is_meant(request));
+    meant.map(at_once).max().unwrap_or_default()
+}
+
 /// Waits until so many deliveries have got through, by the attempts topic.
-async fn wait_for_delivered(scene: &Scene, count: usize) -> Outcome {
+pub async fn wait_for_delivered(scene: &Scene, count: usize) -> Outcome {
     let enough = move |records: &[Record]| {
         let attempts = records.iter().filter_map(|record| record.json().ok());
         let delivered = attempts.filter(|attempt| attempt["outcome"] == "delivered");
@@ -251,14 +264,7 @@ async fn requests_to_one_host_are_bounded(bed: Bed) -> Outcome {
     let _process = scene.run("a").await?;
     scene.produce_all(&events("x", 40)).await?;
     let requests = scene.receiver.wait_for_ids(120, READY, |_| true).await?;
-    let at_once = |request: &Received| {
-        let is_open = |other: &&Received| {
-            let is_over = other.answered.is_some_and(|end| end <= request.arrived);
-            other.arrived <= request.arrived && !is_over
-        };
-        requests.iter().filter(is_open).count()
-    };
-    let most = requests.iter().map(at_once).max().unwrap_or_default();
+    let most = most_at_once(&requests, |_| true);
     // An answer is on its way for a moment after the receiver has given it.
     assert!((2..=6 + 1).contains(&most), "{most} at once");
     Ok(())

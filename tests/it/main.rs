@@ -32,6 +32,8 @@ mod policy;
 mod proxy;
 /// Records that cannot be processed.
 mod rejects;
+/// What keeps requests back for a time, over kills and moves.
+mod restraints;
 /// When a delivery is tried again, and when it is given up.
 mod retry;
 /// Which events reach which endpoints, and what arrives there.
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         delivery::tests(),
         signatures::tests(),
         isolation::tests(),
+        restraints::tests(),
         proxy::tests(),
         endpoints::tests(),
         members::tests(),

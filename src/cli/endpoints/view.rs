@@ -57,10 +57,28 @@ pub(super) fn list(config: &Config, tenant: Option<&str>, format: Output) -> any
         let state = table.state(key);
         let disabled = table.disabled(key, *revision);
         let failing = state.and_then(|state| state.failing);
+        let now = Timestamp::now();
+        let breaker = state.and_then(|state| state.breaker);
+        let breaker = breaker.filter(|breaker| breaker.revision >= *revision);
+        let throttled = state.and_then(|state| state.throttled);
+        let throttled = throttled.filter(|one| one.revision >= *revision && one.until > now);
         let (shown, since, why) = match (disabled, failing) {
             (Some(disabled), _) => ("disabled", disabled.at, why(disabled.reason).to_owned()),
             // What was known before the subscription or an operator enabled it counts no more.
             (None, _) if state.is_some_and(|state| state.disabled.is_some()) => continue,
+            (None, _) if let Some(breaker) = breaker => {
+                let why = match breaker.until > now {
+                    true => format!(
+                        "its circuit breaker lets nothing pass until {}",
+                        breaker.until
+                    ),
+                    false => format!(
+                        "its circuit breaker lets one request pass since {}, to ask whether it is back",
+                        breaker.until
+                    ),
+                };
+                ("open", breaker.failing_since, why)
+            }
             (None, Some(failing)) => {
                 let last = state.and_then(|state| {
                     let status = state.last_status.map(|status| status.to_string());
@@ -69,6 +87,10 @@ pub(super) fn list(config: &Config, tenant: Option<&str>, format: Output) -> any
                 let last = last.unwrap_or_else(|| "unknown".to_owned());
                 let why = format!("{} failures or more, the last: {last}", failing.failures);
                 ("failing", failing.since, why)
+            }
+            (None, None) if let Some(throttled) = throttled => {
+                let why = format!("it asked for a pause until {}", throttled.until);
+                ("throttled", throttled.at, why)
             }
             (None, None) => continue,
         };
@@ -85,6 +107,8 @@ pub(super) fn list(config: &Config, tenant: Option<&str>, format: Output) -> any
                 "failures": failing.map(|failing| failing.failures),
                 "last_status": state.and_then(|state| state.last_status),
                 "last_error": state.and_then(|state| state.last_error.clone()),
+                "breaker_open_until": breaker.map(|breaker| breaker.until),
+                "throttled_until": throttled.map(|throttled| throttled.until),
             }),
         });
     }
@@ -92,7 +116,7 @@ pub(super) fn list(config: &Config, tenant: Option<&str>, format: Output) -> any
     match format {
         Output::Json => output::json(&rows.iter().map(Row::json).collect::<Vec<_>>()),
         Output::Text if rows.is_empty() => {
-            output::talk("no endpoint is paused, disabled or failing");
+            output::talk("no endpoint is paused, disabled, failing, open or throttled");
             Ok(())
         }
         Output::Text => output::data(&text(&rows)),
@@ -121,7 +145,7 @@ fn text(rows: &[Row]) -> String {
         let Row {
             what, state, since, ..
         } = row;
-        text += &format!("{what:width$}  {state:8}  {since}  {why}\n");
+        text += &format!("{what:width$}  {state:9}  {since}  {why}\n");
     }
     text
 }

@@ -24,11 +24,20 @@ impl Desk {
         self.write_all(records);
         let records = self.standing.windows_over(now);
         self.write_all(records);
+        self.save_restraints(now);
     }
 
-    /// Tells what is left to be told, before the assignment ends.
+    /// Writes and tells what is left to be, before the assignment ends.
     pub fn tell_all(&mut self, now: Timestamp) {
         let records = self.standing.close_windows(now);
+        self.write_all(records);
+        let records = self.standing.save_all_restraints(now);
+        self.write_all(records);
+    }
+
+    /// Writes down what has changed of breakers and pauses.
+    pub(super) fn save_restraints(&mut self, now: Timestamp) {
+        let records = self.standing.save_restraints(now);
         self.write_all(records);
     }
 

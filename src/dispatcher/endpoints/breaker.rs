@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::dispatcher::heard::Weight;
+use crate::record::OpenBreaker;
 
 /// When breakers open, and how they probe.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,7 +62,36 @@ pub enum Change {
     Closed,
 }
 
+/// So long after a probe was due, whoever it concerned is somebody else's, or deleted.
+pub const LONG_AGO: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Breaker {
+    /// One that was open when it was written down.
+    pub fn restored(open: &OpenBreaker) -> Self {
+        Self {
+            state: State::Open {
+                until: open.until,
+                lasted: open.until.since(open.asked_at),
+            },
+            window: Window::default(),
+            failing_since: Some(open.failing_since),
+        }
+    }
+
+    /// What is to be written down; none while it is closed, or its probe is out.
+    pub fn written(&self, revision: i64) -> Option<OpenBreaker> {
+        let State::Open { until, lasted } = self.state else {
+            return None;
+        };
+        let asked_at = until.before(lasted);
+        Some(OpenBreaker {
+            until,
+            asked_at,
+            failing_since: self.failing_since.unwrap_or(asked_at),
+            revision,
+        })
+    }
+
     /// What may go.
     pub fn admits(&self, now: Timestamp) -> Admits {
         match self.state {
@@ -131,8 +161,6 @@ impl Breaker {
 
     /// Whether nothing would be lost by forgetting it.
     pub fn is_forgettable(&self, settings: &Settings, now: Timestamp) -> bool {
-        /// So long after a probe was due, whoever it concerned is somebody else's, or deleted.
-        const LONG_AGO: Duration = Duration::from_secs(24 * 60 * 60);
         match self.state {
             State::Closed => self.window.is_over(settings.window, now),
             State::Open { until, .. } => now.since(until) >= LONG_AGO,
@@ -316,6 +344,27 @@ mod tests {
         check("- - - - +", Change::Closed, Admits::Requests);
         // And it starts afresh.
         check("- - - - + - - -", Change::None, Admits::Requests);
+    }
+
+    #[test]
+    fn one_that_was_written_down_goes_on_where_it_was() {
+        let mut breaker = Breaker::default();
+        for _ in 0..4 {
+            breaker.ended(Weight::Against, &SETTINGS, at(100));
+        }
+        let written = breaker.written(7).unwrap();
+        assert_eq!(written.until, at(2_100));
+        assert_eq!((written.failing_since, written.revision), (at(100), 7));
+        let mut restored = Breaker::restored(&written);
+        assert_eq!(restored.admits(at(2_099)), Admits::NothingBefore(at(2_100)));
+        // A probe may go at its time, however late that is; the next wait is twice as long.
+        assert_eq!(restored.admits(at(9_000)), Admits::Probe);
+        restored.started(at(9_000));
+        assert_eq!(restored.written(7), None);
+        let change = restored.ended(Weight::Against, &SETTINGS, at(9_000));
+        assert_eq!(change, Change::StaysOpen);
+        assert_eq!(restored.written(7).unwrap().until, at(13_000));
+        assert_eq!(restored.failing_since(), Some(at(100)));
     }
 
     #[test]

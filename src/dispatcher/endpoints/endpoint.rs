@@ -9,7 +9,7 @@ use super::queue::Queue;
 use super::rate::{Pace, Rate};
 use super::turns::Place;
 use crate::clock::Timestamp;
-use crate::record::Subscription;
+use crate::record::{OpenBreaker, Subscription};
 
 /// What an endpoint's subscription allows, as of now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +20,22 @@ pub struct Terms {
     pub pace: Option<Pace>,
     /// Which host it is on (scheme, name and port, hashed): all endpoints of one share a bound.
     pub host: u64,
+    /// The offset of the subscription's record: a newer one begins with a closed breaker.
+    pub revision: i64,
+}
+
+/// What keeps requests to an endpoint back for a time, as it is written down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restraint {
+    /// Its breaker, if that is open.
+    pub breaker: Option<OpenBreaker>,
+    /// It has asked for no requests before then.
+    pub none_before: Option<Timestamp>,
 }
 
 impl Terms {
     /// What a subscription says.
-    pub fn of(subscription: &Subscription) -> Self {
+    pub fn of(subscription: &Subscription, revision: i64) -> Self {
         let url = subscription.url().expose();
         // Any will do that is the same for the same host.
         let mut host = DefaultHasher::new();
@@ -33,6 +44,7 @@ impl Terms {
             max_concurrency: subscription.max_concurrency() as usize,
             pace: subscription.rate_limit().map(Pace::from),
             host: host.finish(),
+            revision,
         }
     }
 }
@@ -59,6 +71,8 @@ pub(super) struct Endpoint<T> {
     takes: Duration,
     /// When the task comes back that is to be the next probe.
     scout: Option<Timestamp>,
+    /// Whether it is known what was written down of it; others may have written since it was ours.
+    pub(super) is_current: bool,
 }
 
 impl<T> Endpoint<T> {
@@ -74,6 +88,34 @@ impl<T> Endpoint<T> {
             not_before: Timestamp::default(),
             takes: Duration::ZERO,
             scout: None,
+            is_current: false,
+        }
+    }
+
+    /// Learns what is written of it, for requests by `terms`.
+    pub(super) fn learn(&mut self, terms: Terms, restraint: Restraint) {
+        self.is_current = true;
+        let is_new = self.terms.revision != terms.revision;
+        if is_new {
+            // Perhaps another URL: what the old one asked for is of no interest.
+            self.not_before = Timestamp::default();
+        }
+        let asked_for = restraint.none_before.unwrap_or_default();
+        self.not_before = self.not_before.max(asked_for);
+        if let Some(open) = restraint.breaker {
+            self.breaker = Breaker::restored(&open);
+        } else if is_new || !self.breaker.is_closed() {
+            self.breaker = Breaker::default();
+            self.line.dissolve();
+            self.scout_is_back();
+        }
+    }
+
+    /// What is to be written of it.
+    pub(super) fn restraint(&self) -> Restraint {
+        Restraint {
+            breaker: self.breaker.written(self.terms.revision),
+            none_before: (self.not_before > Timestamp::default()).then_some(self.not_before),
         }
     }
 
