@@ -194,6 +194,9 @@ pub struct DispatcherSettings {
     pub max_in_flight: usize,
     /// Requests at once to one host, of all its subscriptions, at least 1.
     pub max_in_flight_per_host: usize,
+    /// Whether it is found out how many requests at once an endpoint bears, where its subscription does not
+    /// say.
+    pub adaptive_concurrency: bool,
     /// Bytes of task bodies held.
     pub memory: ByteSize,
     /// Unfinished tasks behind the newest one of a partition, 1 to 700.

@@ -461,8 +461,7 @@ impl Dispatcher {
             self.desk.resting(),
             self.desk.bytes(),
         );
-        let (waiting, open_breakers) = self.desk.waiting();
-        metrics.endpoints(waiting, open_breakers, self.desk.is_held());
+        metrics.endpoints(self.desk.endpoints(), self.desk.is_held());
         self.with.health.hold(self.desk.is_held());
         for (tier, age) in self.lanes.oldest_due(now) {
             metrics.oldest_due(tier, age);

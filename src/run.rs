@@ -3,6 +3,7 @@
 
 mod error;
 mod files;
+mod limits;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +20,6 @@ use crate::clock::Timestamp;
 use crate::config::{Config, RecordedAttempts, Start};
 use crate::dispatcher::auto_disable::Rule;
 use crate::dispatcher::conclusion::Ledger;
-use crate::dispatcher::endpoints::{self, breaker};
 use crate::dispatcher::{self, Dispatcher, Equipment, standing};
 use crate::http;
 use crate::http::flights::Flights;
@@ -445,17 +445,7 @@ impl Process<'_> {
             standing,
             delays,
             attempts_partitions: self.facts.attempts_partitions,
-            endpoints: endpoints::Settings {
-                breaker: breaker::Settings {
-                    failure_ratio: config.breaker.failure_ratio,
-                    min_requests: config.breaker.min_requests,
-                    window: config.breaker.window,
-                    first_probe: config.breaker.first_probe,
-                    longest_probe: config.breaker.longest_probe,
-                },
-                max_in_flight: config.dispatcher.max_in_flight,
-                max_per_host: config.dispatcher.max_in_flight_per_host,
-            },
+            endpoints: limits::of(config),
             memory: config.dispatcher.memory.as_len(),
             holes_per_partition: config.dispatcher.holes_per_partition,
             drain: config.shutdown.timeout,

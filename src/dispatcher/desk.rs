@@ -15,7 +15,7 @@ use super::deadline;
 use super::decision::{Decision, TableState, decide};
 use super::egress::Egress;
 use super::endpoints::breaker::Change;
-use super::endpoints::endpoint::Terms;
+use super::endpoints::endpoint::{Ended, Terms, host_of};
 use super::endpoints::{self, Arrival, Endpoints, PutOff};
 use super::heard::Heard;
 use super::held_task::HeldTask;
@@ -48,6 +48,8 @@ pub struct Desk {
     /// Which endpoints fail or are disabled.
     standing: Standing,
     egress: Egress,
+    /// As in [`endpoints::Settings`].
+    is_adaptive: bool,
     outbox: Outbox,
     /// Lanes and offsets that are terminal since they were last asked for.
     finished: Vec<(usize, i64)>,
@@ -89,6 +91,7 @@ impl Desk {
         metrics: DispatcherMetrics,
     ) -> Self {
         Self {
+            is_adaptive: endpoints.is_adaptive,
             endpoints: Endpoints::new(endpoints, ladder.clone(), HeldTask::origin),
             ladder,
             ledger,
@@ -140,9 +143,9 @@ impl Desk {
         self.egress.is_held()
     }
 
-    /// How many tasks wait for their endpoints, and how many endpoints have an open breaker.
-    pub fn waiting(&self) -> (usize, usize) {
-        (self.endpoints.waiting(), self.endpoints.open_breakers())
+    /// Those that wait for their endpoints, and how these do.
+    pub fn endpoints(&self) -> &Endpoints<HeldTask> {
+        &self.endpoints
     }
 
     /// Forgets endpoints of which nothing is known that matters. To be called now and then.
@@ -214,7 +217,7 @@ impl Desk {
         match decision(&task, &self.ladder, max_age, standing, view, now, caught_up) {
             Decision::Send { compiled, revision } => {
                 task.ready_since = now;
-                let terms = Terms::of(&compiled.subscription, revision);
+                let terms = Terms::of(&compiled.subscription, revision, self.is_adaptive);
                 let key = task.subscription.clone();
                 if !self.endpoints.knows(&key, revision) {
                     let written = self.standing.restraint(view.endpoints, &key, revision);
@@ -374,7 +377,7 @@ impl Desk {
 
     /// Concludes a request. `jitter` is a random number from 0 up to 1.
     pub fn conclude(&mut self, sent: Sent<'_>, view: TableView<'_>, now: Timestamp, jitter: f64) {
-        let host = Terms::of(&sent.compiled.subscription, sent.revision).host;
+        let host = host_of(&sent.compiled.subscription);
         let egress = &mut self.egress;
         let is_ours = |heard| egress.takes_blame(host, heard, now);
         let conclusion = self
@@ -410,8 +413,14 @@ impl Desk {
 
     /// What a request has told about its endpoint.
     fn hear(&mut self, sent: Sent<'_>, heard: Heard, now: Timestamp) -> Change {
-        let (key, took) = (&sent.task.subscription, sent.exchange.duration);
-        let change = self.endpoints.heard(key, sent.revision, heard, took, now);
+        let key = &sent.task.subscription;
+        let ended = Ended {
+            revision: sent.revision,
+            heard,
+            began: sent.started_at,
+            took: sent.exchange.duration,
+        };
+        let change = self.endpoints.heard(key, ended, now);
         match change {
             Change::None => {}
             Change::Opened => {

@@ -5,8 +5,10 @@
 //! window already, is put off: it goes back to Kafka with a place in the endpoint's line as its due
 //! time. That spends no attempt.
 
+pub mod adaptive;
 pub mod breaker;
 pub mod endpoint;
+mod latency;
 pub mod line;
 mod queue;
 pub mod rate;
@@ -15,13 +17,13 @@ mod turns;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::heard::{Heard, Weight};
+use super::heard::Weight;
 use crate::clock::Timestamp;
 use crate::record::{Parked, SubscriptionKey};
 use crate::retry::Ladder;
 use breaker::{Admits, Change};
+use endpoint::{Ended, Endpoint, Restraint, Terms};
 pub use queue::Origin;
-use endpoint::{Endpoint, Restraint, Terms};
 use turns::{Place, Turns};
 
 /// What bounds all endpoints.
@@ -33,6 +35,8 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// The most requests at once to one host.
     pub max_per_host: usize,
+    /// Whether it is found out how many requests an endpoint bears whose subscription does not say.
+    pub is_adaptive: bool,
 }
 
 /// The longest that a task is to wait in memory for its endpoint.
@@ -83,6 +87,7 @@ pub struct Endpoints<T> {
     waiting: usize,
     put_off: Vec<PutOff<T>>,
     open_breakers: usize,
+    narrowed: usize,
 }
 
 impl<T> Endpoints<T> {
@@ -98,6 +103,7 @@ impl<T> Endpoints<T> {
             waiting: 0,
             put_off: Vec::new(),
             open_breakers: 0,
+            narrowed: 0,
         }
     }
 
@@ -218,25 +224,21 @@ impl<T> Endpoints<T> {
         }
     }
 
-    /// What a request by this record of the subscription has told about its endpoint, and how long it took.
-    pub fn heard(
-        &mut self,
-        key: &SubscriptionKey,
-        revision: i64,
-        heard: Heard,
-        took: Duration,
-        now: Timestamp,
-    ) -> Change {
+    /// What a request has told about its endpoint.
+    pub fn heard(&mut self, key: &SubscriptionKey, ended: Ended, now: Timestamp) -> Change {
+        let heard = ended.heard;
         let Some(endpoint) = self.by_key.get_mut(key) else {
             return Change::None;
         };
-        if endpoint.terms.revision != revision {
+        if endpoint.terms.revision != ended.revision {
             self.place(key, now);
             return Change::None; // Of what may have been another URL.
         }
         if heard.answered().is_some() {
-            endpoint.took(took);
+            endpoint.took(ended.took);
         }
+        let was_narrowed = endpoint.is_narrowed();
+        endpoint.adapt(&ended, now);
         if let Some(wait) = heard.retry_after() {
             endpoint.asks_for_none_before(now.after(wait));
         }
@@ -247,12 +249,13 @@ impl<T> Endpoints<T> {
             Change::Opened => self.open_breakers += 1,
             Change::Closed => {
                 self.open_breakers = self.open_breakers.saturating_sub(1);
-                endpoint.line.dissolve();
-                endpoint.scout_is_back();
+                endpoint.recovers();
             }
             Change::StaysOpen => endpoint.scout_is_back(),
             Change::None => {}
         }
+        let is_narrowed = usize::from(endpoint.is_narrowed());
+        self.narrowed = (self.narrowed + is_narrowed).saturating_sub(usize::from(was_narrowed));
         self.waiting -= endpoint.send_away(&self.ladder, &mut self.put_off, now);
         self.place(key, now);
         change
@@ -285,6 +288,11 @@ impl<T> Endpoints<T> {
     /// How many breakers are not closed.
     pub fn open_breakers(&self) -> usize {
         self.open_breakers
+    }
+
+    /// How many endpoints get fewer requests at once than their subscriptions allow, as they bear no more.
+    pub fn narrowed(&self) -> usize {
+        self.narrowed
     }
 
     /// Puts off the waiting tasks for which `stuck` holds, of endpoints that cannot send now whatever
@@ -324,8 +332,9 @@ impl<T> Endpoints<T> {
         let breaker = &self.settings.breaker;
         self.by_key
             .retain(|_, endpoint| !endpoint.is_forgettable(breaker, now));
-        let kept = self.by_key.values();
-        self.open_breakers = kept.filter(|one| !one.breaker.is_closed()).count();
+        let kept = || self.by_key.values();
+        self.open_breakers = kept().filter(|one| !one.breaker.is_closed()).count();
+        self.narrowed = kept().filter(|one| one.is_narrowed()).count();
     }
 
     /// An endpoint's subscription allows this from now on.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 
 use super::{EXCHANGE, add, counters, gauge, histogram, histograms, status_class};
+use crate::dispatcher::endpoints::Endpoints;
 use crate::duration_text;
 use crate::http::Exchange;
 use crate::record::{AttemptOutcome, Parked, Reason};
@@ -38,6 +39,7 @@ pub struct DispatcherMetrics {
     held_bytes: IntGauge,
     waiting: IntGauge,
     open_breakers: IntGauge,
+    narrowed: IntGauge,
     egress_held: IntGauge,
 }
 
@@ -111,6 +113,10 @@ impl DispatcherMetrics {
                 "hooktide_open_breakers",
                 "Endpoints whose circuit breaker is not closed",
             )?,
+            narrowed: int_gauge(
+                "hooktide_narrowed_endpoints",
+                "Endpoints that get fewer requests at once than they may, as they bear no more",
+            )?,
             egress_held: int_gauge(
                 "hooktide_egress_held",
                 "Whether no endpoint answers any more and only probes are sent",
@@ -179,11 +185,12 @@ impl DispatcherMetrics {
         self.held_bytes.set(gauge(bytes));
     }
 
-    /// How endpoints do: tasks that wait for them, breakers that are not closed, whether none answers.
-    pub fn endpoints(&self, waiting: usize, open_breakers: usize, is_held: bool) {
+    /// How endpoints do, and whether none answers.
+    pub fn endpoints<T>(&self, endpoints: &Endpoints<T>, is_held: bool) {
         self.egress_held.set(i64::from(is_held));
-        self.waiting.set(gauge(waiting));
-        self.open_breakers.set(gauge(open_breakers));
+        self.waiting.set(gauge(endpoints.waiting()));
+        self.open_breakers.set(gauge(endpoints.open_breakers()));
+        self.narrowed.set(gauge(endpoints.narrowed()));
     }
 }
 

@@ -30,7 +30,7 @@ use crate::retry::Policy;
 use field::{Field, Fields};
 
 const VERSION: u32 = 1;
-const MEMBERS: [&str; 19] = [
+const MEMBERS: [&str; 20] = [
     "version",
     "id",
     "tenant",
@@ -45,6 +45,7 @@ const MEMBERS: [&str; 19] = [
     "max_age",
     "answers",
     "max_concurrency",
+    "adaptive_concurrency",
     "rate_limit",
     "filters",
     "fields",
@@ -80,6 +81,7 @@ pub struct Subscription {
     max_age: Option<Duration>,
     answers: Answers,
     max_concurrency: u32,
+    adaptive_concurrency: Option<bool>,
     rate_limit: Option<RateLimit>,
     filters: Option<Box<RawValue>>,
     fields: Option<Vec<String>>,
@@ -181,6 +183,10 @@ impl Subscription {
                 Some(field) => field.number_in(1, MOST_CONCURRENCY)?,
                 None => DEFAULT_CONCURRENCY,
             },
+            adaptive_concurrency: fields
+                .get("adaptive_concurrency")
+                .map(Field::switch)
+                .transpose()?,
             rate_limit: fields.get("rate_limit").map(rate_limit).transpose()?,
             filters: fields.get("filters").map(filters).transpose()?,
             fields: fields.get("fields").map(kept_fields).transpose()?,
@@ -260,6 +266,11 @@ impl Subscription {
     /// How many of its requests may be open at once, from 1.
     pub fn max_concurrency(&self) -> u32 {
         self.max_concurrency
+    }
+
+    /// Whether it is to be found out how many of them its endpoint bears; `None` where it does not say.
+    pub fn adaptive_concurrency(&self) -> Option<bool> {
+        self.adaptive_concurrency
     }
 
     /// How many requests may be started in a span of time.

@@ -105,6 +105,7 @@ fn to_avro(value: &Value, schema: &Value, named: &Named) -> Result<Avro, String>
         (Value::String(kind), _) => match (&**kind, value) {
             ("null", Value::Null) => Ok(Avro::Null),
             ("string", Value::String(text)) => Ok(Avro::String(text.clone())),
+            ("boolean", Value::Bool(switch)) => Ok(Avro::Boolean(*switch)),
             ("double", Value::Number(number)) => {
                 number.as_f64().map(Avro::Double).map_or_else(refused, Ok)
             }

@@ -52,7 +52,7 @@ fn exit_codes() {
 }
 
 /// Another value for each setting, as the environment gives it and as `config show` has it.
-const CHANGED: [(&str, &str, &str); 52] = [
+const CHANGED: [(&str, &str, &str); 53] = [
     ("application_id", "other", "\"other\""),
     ("instance_id", "pod-0", "\"pod-0\""),
     ("kafka.bootstrap_servers", "broker:9093", "\"broker:9093\""),
@@ -85,6 +85,7 @@ const CHANGED: [(&str, &str, &str); 52] = [
     ("router.batch_bytes", "1MiB", "\"1MiB\""),
     ("dispatcher.max_in_flight", "16", "16"),
     ("dispatcher.max_in_flight_per_host", "8", "8"),
+    ("dispatcher.adaptive_concurrency", "true", "true"),
     ("breaker.failure_ratio", "0.5", "0.5"),
     ("breaker.min_requests", "20", "20"),
     ("breaker.window", "1m", "\"1m\""),

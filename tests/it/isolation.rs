@@ -1,7 +1,8 @@
 //! No endpoint can hurt another: limits, breakers, and tasks that wait elsewhere.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde_json::json;
@@ -22,6 +23,7 @@ tests! {
         what_was_put_off_survives_a_kill,
         requests_to_one_host_are_bounded,
         an_egress_that_is_cut_burns_no_attempts,
+        adaptive_concurrency_finds_out_what_an_endpoint_bears,
 }
 
 /// One partition, so that all endpoints are neighbours, and a ladder that ends soon.
@@ -52,7 +54,7 @@ pub fn most_within(requests: &[Received], path: &str, period: Duration) -> usize
         .filter(|request| request.path == path)
         .map(|request| request.arrived)
         .collect();
-    let from = |(first, start): (usize, &std::time::Instant)| {
+    let from = |(first, start): (usize, &Instant)| {
         let within = |at: &&std::time::Instant| at.duration_since(*start) < period;
         times[first..].iter().take_while(within).count()
     };
@@ -317,6 +319,48 @@ async fn an_egress_that_is_cut_burns_no_attempts(bed: Bed) -> Outcome {
         })
         .await?;
     process.wait_ready(READY).await?;
+    assert!(scene.installation.read_topic("dlq").await?.is_empty());
+    Ok(())
+}
+
+/// Two receivers with eight places each answer 503 when these are taken.
+async fn adaptive_concurrency_finds_out_what_an_endpoint_bears(bed: Bed) -> Outcome {
+    const PLACES: usize = 8;
+    const EVENTS: usize = 200;
+    const TAKES: Duration = Duration::from_millis(100);
+    let settings = [TIERS, ("breaker.min_requests", "100000")];
+    let scene = Scene::set(&bed, &settings).await?;
+    for (path, is_adaptive) in [("/adaptive", true), ("/blind", false)] {
+        let busy = Mutex::new(Vec::<Instant>::new());
+        scene.receiver.script_with(path, move |request, _| {
+            let mut busy = busy.lock().unwrap_or_else(PoisonError::into_inner);
+            busy.retain(|until| *until > request.arrived);
+            if busy.len() >= PLACES {
+                return Answer::status(503);
+            }
+            busy.push(request.arrived + TAKES);
+            Answer::status(200).after(TAKES)
+        });
+        let retry = json!({"schedule": vec!["1s"; 100]});
+        let members = json!({"adaptive_concurrency": is_adaptive, "retry": retry});
+        let key = format!("acme{path}");
+        scene.subscribe(&key, path, members).await?;
+    }
+    let process = scene.run("a").await?;
+    scene.produce_all(&events("a", EVENTS)).await?;
+    process
+        .wait_for_metrics(SOON, |metrics| {
+            metrics.sum("hooktide_narrowed_endpoints", &[]) == 1.0
+        })
+        .await?;
+    wait_for_delivered(&scene, 2 * EVENTS).await?;
+    let refused = |path| {
+        let all = scene.receiver.received_at(path).len();
+        (all - EVENTS) as f64 / all as f64
+    };
+    let (adaptive, blind) = (refused("/adaptive"), refused("/blind"));
+    assert!(adaptive <= 0.1, "{adaptive} of all refused");
+    assert!(blind >= 5.0 * adaptive, "{blind} refused without");
     assert!(scene.installation.read_topic("dlq").await?.is_empty());
     Ok(())
 }

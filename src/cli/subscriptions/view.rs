@@ -15,7 +15,7 @@ use crate::subscription_table::{Compiled, Invalid};
 
 const REDACTED: &str = "\"[redacted]\"";
 /// Every member that a subscription can have and that holds no secret.
-const SHOWN: [&str; 14] = [
+const SHOWN: [&str; 15] = [
     "version",
     "id",
     "tenant",
@@ -25,6 +25,7 @@ const SHOWN: [&str; 14] = [
     "timeout",
     "retry",
     "max_concurrency",
+    "adaptive_concurrency",
     "rate_limit",
     "filters",
     "fields",

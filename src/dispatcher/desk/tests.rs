@@ -72,6 +72,7 @@ fn desk() -> Desk {
             },
             max_in_flight: 1_024,
             max_per_host: 256,
+            is_adaptive: false,
         },
         standing(),
         DispatcherMetrics::register(&Registry::new()).unwrap(),

@@ -3,12 +3,14 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use super::adaptive::Adaptive;
 use super::breaker::{self, Admits, Breaker};
 use super::line::Line;
 use super::queue::Queue;
 use super::rate::{Pace, Rate};
 use super::turns::Place;
 use crate::clock::Timestamp;
+use crate::dispatcher::heard::Heard;
 use crate::record::{OpenBreaker, Subscription};
 
 /// What an endpoint's subscription allows, as of now.
@@ -16,6 +18,8 @@ use crate::record::{OpenBreaker, Subscription};
 pub struct Terms {
     /// The most requests at once.
     pub max_concurrency: usize,
+    /// Whether it is to be found out how many of them it bears.
+    pub is_adaptive: bool,
     /// The most requests in a time.
     pub pace: Option<Pace>,
     /// Which host it is on (scheme, name and port, hashed): all endpoints of one share a bound.
@@ -34,19 +38,38 @@ pub struct Restraint {
 }
 
 impl Terms {
-    /// What a subscription says.
-    pub fn of(subscription: &Subscription, revision: i64) -> Self {
-        let url = subscription.url().expose();
-        // Any will do that is the same for the same host.
-        let mut host = DefaultHasher::new();
-        (url.scheme(), url.host_str(), url.port()).hash(&mut host);
+    /// What a subscription says whose record is at `revision`. `is_adaptive`: where it does not say.
+    pub fn of(subscription: &Subscription, revision: i64, is_adaptive: bool) -> Self {
         Self {
             max_concurrency: subscription.max_concurrency() as usize,
+            is_adaptive: subscription.adaptive_concurrency().unwrap_or(is_adaptive),
             pace: subscription.rate_limit().map(Pace::from),
-            host: host.finish(),
+            host: host_of(subscription),
             revision,
         }
     }
+}
+
+/// Which host a subscription's endpoint is on ([`Terms::host`]).
+pub fn host_of(subscription: &Subscription) -> u64 {
+    let url = subscription.url().expose();
+    // Any will do that is the same for the same host.
+    let mut host = DefaultHasher::new();
+    (url.scheme(), url.host_str(), url.port()).hash(&mut host);
+    host.finish()
+}
+
+/// How a request has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// By which record of the subscription it was made.
+    pub revision: i64,
+    /// What it has told.
+    pub heard: Heard,
+    /// When it began.
+    pub began: Timestamp,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// How much the last answer counts in the mean time that an endpoint takes.
@@ -65,6 +88,7 @@ pub(super) struct Endpoint<T> {
     /// Where it stands among all endpoints.
     pub(super) place: Place,
     rate: Rate,
+    adaptive: Adaptive,
     /// It has asked for no requests before then.
     not_before: Timestamp,
     /// How long it takes to answer, on average.
@@ -85,6 +109,7 @@ impl<T> Endpoint<T> {
             line: Line::default(),
             place: Place::Nowhere,
             rate: Rate::default(),
+            adaptive: Adaptive::default(),
             not_before: Timestamp::default(),
             takes: Duration::ZERO,
             scout: None,
@@ -99,6 +124,7 @@ impl<T> Endpoint<T> {
         if is_new {
             // Perhaps another URL: what the old one asked for is of no interest.
             self.not_before = Timestamp::default();
+            self.adaptive = Adaptive::default();
         }
         let asked_for = restraint.none_before.unwrap_or_default();
         self.not_before = self.not_before.max(asked_for);
@@ -127,10 +153,24 @@ impl<T> Endpoint<T> {
     /// Whether something could go but for times and other endpoints.
     pub(super) fn has_room(&self) -> bool {
         let bound = match self.breaker.is_closed() {
-            true => self.terms.max_concurrency,
+            true => self.bound(),
             false => 1,
         };
         self.in_flight < bound
+    }
+
+    /// The most requests at once, while its breaker is closed.
+    fn bound(&self) -> usize {
+        let most = self.terms.max_concurrency;
+        match self.terms.is_adaptive {
+            true => self.adaptive.limit(most),
+            false => most,
+        }
+    }
+
+    /// Whether it gets fewer requests at once than its subscription allows, as it has borne no more.
+    pub(super) fn is_narrowed(&self) -> bool {
+        self.terms.is_adaptive && self.adaptive.is_narrowed(self.terms.max_concurrency)
     }
 
     /// The earliest time at which a request may go; none while a probe is out.
@@ -151,6 +191,7 @@ impl<T> Endpoint<T> {
 
     pub(super) fn starts(&mut self, now: Timestamp) {
         self.in_flight += 1;
+        self.adaptive.started(self.in_flight);
         self.breaker.started(now);
         if let Some(pace) = self.terms.pace {
             self.rate.take(pace, now);
@@ -159,6 +200,22 @@ impl<T> Endpoint<T> {
 
     pub(super) fn asks_for_none_before(&mut self, then: Timestamp) {
         self.not_before = self.not_before.max(then);
+    }
+
+    /// A request has ended that took so long: what that says about how many it bears at once.
+    pub(super) fn adapt(&mut self, ended: &Ended, now: Timestamp) {
+        if self.terms.is_adaptive {
+            let (room, most) = (ended.heard.room(), self.terms.max_concurrency);
+            self.adaptive
+                .ended(room, ended.took, ended.began, most, now);
+        }
+    }
+
+    /// It was down, and is back.
+    pub(super) fn recovers(&mut self) {
+        self.adaptive.begin_anew();
+        self.line.dissolve();
+        self.scout_is_back();
     }
 
     pub(super) fn took(&mut self, duration: Duration) {
@@ -173,7 +230,7 @@ impl<T> Endpoint<T> {
         // Held back by others, it has only what it has.
         let at_once = match self.place {
             Place::OnHost | Place::Starved(_) => self.in_flight,
-            Place::Nowhere | Place::InTurn | Place::Timed(_) => self.terms.max_concurrency,
+            Place::Nowhere | Place::InTurn | Place::Timed(_) => self.bound(),
         };
         let at_once = u32::try_from(at_once).unwrap_or(u32::MAX).max(1);
         let by_limits = self.terms.pace.map_or(Duration::ZERO, |pace| pace.step);
@@ -227,6 +284,7 @@ impl<T> Endpoint<T> {
         self.held() == 0
             && by_rate.max(self.not_before) <= now
             && self.line.is_over(now)
+            && (!self.is_narrowed() || self.adaptive.is_forgettable(now))
             && self.breaker.is_forgettable(settings, now)
     }
 }

@@ -125,6 +125,10 @@ impl Field {
         Ok(span)
     }
 
+    pub(super) fn switch(&self) -> Result<bool, SubscriptionError> {
+        self.typed("true or false")
+    }
+
     pub(super) fn whole_number(&self) -> Result<u32, SubscriptionError> {
         self.typed("a whole number of at most 32 bits")
     }

@@ -49,6 +49,7 @@ fn reads_every_member() {
             "max_age":"12h",
             "answers":{"delivered":[409],"final":["4xx",501],"retry":[404]},
             "max_concurrency":16,
+            "adaptive_concurrency":true,
             "rate_limit":{"requests":100,"per":"1s"},
             "filters":[{"field":"data.amount","operator":"greater_than","value":1.10}],
             "fields":["data.id","data.amount"],
@@ -77,6 +78,7 @@ fn reads_every_member() {
     assert_eq!(answers.meaning(404), Some(Meaning::Retry));
     assert_eq!(answers.meaning(500), None);
     assert_eq!(subscription.max_concurrency(), 16);
+    assert_eq!(subscription.adaptive_concurrency(), Some(true));
     let limit = subscription.rate_limit().unwrap();
     assert_eq!(
         (limit.requests(), limit.per()),
@@ -111,6 +113,7 @@ fn has_the_defaults_of_the_contract() {
     assert_eq!(subscription.signatures(), [SignatureScheme::standard()]);
     assert_eq!(subscription.timeout(), Duration::from_secs(30));
     assert_eq!(subscription.max_concurrency(), 64);
+    assert_eq!(subscription.adaptive_concurrency(), None);
     assert!(subscription.retry().is_none() && subscription.rate_limit().is_none());
     assert_eq!(subscription.max_age(), None);
     assert_eq!(subscription.answers(), &Answers::default());
@@ -186,6 +189,11 @@ fn names_the_field_and_the_rule() {
         "max_concurrency",
         json!(10_001),
         "`max_concurrency`: must be from 1 to 10000",
+    );
+    check(
+        "adaptive_concurrency",
+        json!("yes"),
+        "`adaptive_concurrency`: must be true or false",
     );
     check(
         "rate_limit",

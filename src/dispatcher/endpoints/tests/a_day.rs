@@ -69,7 +69,7 @@ fn play_a_day(count: u32, terms: Terms, is_up: impl Fn(Timestamp) -> bool) -> (u
             } else {
                 Heard::NoAnswer
             };
-            endpoints.heard(&key("a"), 0, heard, MS(5), now);
+            endpoints.heard(&key("a"), ended(heard, MS(5), now), now);
             if is_up(now) {
                 delivered += 1;
             } else {
