@@ -297,6 +297,9 @@ pub struct EndpointsSettings {
     pub disable_after: Duration,
     /// After how many attempts, at least 1.
     pub disable_min_attempts: u64,
+    /// The longest that what is paused lies on a tier before it is looked at again.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub resume_within: Duration,
     /// The share of both after which people are told, 0 to 1.
     pub warn_at: f64,
 }

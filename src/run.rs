@@ -423,6 +423,7 @@ impl Process<'_> {
             longest_retry_after: config.http.retry_after_max,
             default_policy: Policy::schedule(config.retry.schedule.clone(), DEFAULT_JITTER)?,
             default_max_age: config.retry.max_age,
+            resume_within: config.endpoints.resume_within,
             instance: self.instance.clone(),
         };
         let endpoints = &config.endpoints;

@@ -41,8 +41,8 @@ Examples:
     Pause(Scope),
     /// Take a brake off again
     ///
-    /// What waited goes out as its waits on Kafka end: the longer it was paused, the longer they are,
-    /// up to ten minutes.
+    /// What waited goes out as its waits on Kafka end: the longer it was paused, the longer they are: about
+    /// six times as long as the pause, and at most endpoints.resume_within.
     #[command(after_help = "\
 Examples:
   hooktide endpoints resume --host hooks.example.com

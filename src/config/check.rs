@@ -321,6 +321,8 @@ fn endpoints(endpoints: &EndpointsSettings) -> Checked {
     let second = Duration::from_secs(1);
     let after = endpoints.disable_after;
     duration("endpoints.disable_after", after, second, 366 * 24 * HOUR)?;
+    let resume = endpoints.resume_within;
+    duration("endpoints.resume_within", resume, second, 24 * HOUR)?;
     let attempts = endpoints.disable_min_attempts;
     range("endpoints.disable_min_attempts", attempts, 1, 1_000_000_000)?;
     range("endpoints.warn_at", endpoints.warn_at, 0.0, 1.0)

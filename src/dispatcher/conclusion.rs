@@ -44,6 +44,8 @@ pub struct Ledger {
     pub default_policy: Policy,
     /// How old an event may be and still be sent, for subscriptions that do not say.
     pub default_max_age: Duration,
+    /// The longest that a paused task lies on a tier.
+    pub resume_within: Duration,
     /// Who writes, for the attempt record.
     pub instance: String,
 }
@@ -123,6 +125,7 @@ impl Ledger {
             Next::Retry(wait) => {
                 let due = now.after(wait);
                 headers.not_before = Some(due);
+                headers.parked = None;
                 // A wait that is too short for any tier is written to tier 0 and rests in memory
                 // once it is read from there: the count of attempts must survive a crash.
                 let topic = match ladder.next_hop(due.since(now)) {

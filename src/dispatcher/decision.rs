@@ -26,7 +26,7 @@ pub enum Decision<'ladder> {
     /// Move it to this tier; its due time stays.
     Hop(&'ladder Tier),
     /// Put it off without spending an attempt.
-    Park(&'ladder Tier, Parked),
+    Park(Parked),
     /// Give it up.
     DeadLetter(Reason, &'static str),
     /// The subscription was deleted.
@@ -81,12 +81,17 @@ pub fn decide<'ladder>(
         return Decision::DeadLetter(Reason::Expired, "its time to be delivered is over");
     }
     let Ok(compiled) = &entry.content else {
-        return Decision::Park(ladder.park_delay(task.parks), Parked::Invalid);
+        return Decision::Park(Parked::Invalid);
     };
     if state == Some(State::Paused) {
-        return Decision::Park(ladder.park_delay(task.parks), Parked::Paused);
+        return Decision::Park(Parked::Paused);
     }
-    match ladder.next_hop(due.since(now)) {
+    let is_in_line = task.parked.is_some_and(Parked::is_in_line);
+    let hop = match is_in_line {
+        true => ladder.next_hop_in_line(due.since(now)),
+        false => ladder.next_hop(due.since(now)),
+    };
+    match hop {
         Hop::Now => Decision::Send {
             compiled: Arc::clone(compiled),
             revision: entry.revision,
@@ -96,17 +101,11 @@ pub fn decide<'ladder>(
     }
 }
 
-impl<'ladder> Decision<'ladder> {
+impl Decision<'_> {
     /// The same for an endpoint that is disabled, or that an operator has pause. What has come to an
     /// end has done so all the same; what waits for its time goes on waiting.
     #[must_use]
-    pub fn subject_to(
-        self,
-        disabled: Option<DisabledReason>,
-        is_braked: bool,
-        task: &TaskHeaders,
-        ladder: &'ladder Ladder,
-    ) -> Self {
+    pub fn subject_to(self, disabled: Option<DisabledReason>, is_braked: bool) -> Self {
         match (self, disabled) {
             (ended @ (Self::DeadLetter(..) | Self::Cancel | Self::AwaitTable), _) => ended,
             (_, Some(DisabledReason::Gone)) => {
@@ -119,9 +118,7 @@ impl<'ladder> Decision<'ladder> {
             (_, Some(DisabledReason::Operator)) => {
                 Self::DeadLetter(Reason::Disabled, "an operator has disabled the endpoint")
             }
-            (Self::Send { .. }, None) if is_braked => {
-                Self::Park(ladder.park_delay(task.parks), Parked::Braked)
-            }
+            (Self::Send { .. }, None) if is_braked => Self::Park(Parked::Braked),
             (decision, None) => decision,
         }
     }

@@ -167,6 +167,8 @@ impl Desk {
                 self.held += task.size();
                 task.due = lane.delay.and(task.headers.not_before);
                 let appended = record.timestamp.unwrap_or(now);
+                let was_paused = task.headers.parked.is_some_and(Parked::is_pause);
+                task.paused_for = lane.delay.filter(|_| was_paused);
                 let due = appended.after(lane.delay.unwrap_or_default());
                 let arrival = Arrival {
                     lane: lane.index,
@@ -232,7 +234,10 @@ impl Desk {
                 let moved = self.ledger.hop(&task, tier);
                 self.finish(&task, [moved]);
             }
-            Decision::Park(tier, why) => {
+            Decision::Park(why) => {
+                let (last, most) = (task.paused_for, self.ledger.resume_within);
+                let left = self.deadline(&task, view.table).since(now);
+                let tier = self.ladder.pause(last, most, left);
                 let moved = self.ledger.park(&task, tier, None, why);
                 self.metrics.put_off(why);
                 self.finish(&task, [moved]);
@@ -302,10 +307,7 @@ impl Desk {
     /// Sends away who must wait elsewhere, but for no longer than a task may live.
     fn put_off(&mut self, view: TableView<'_>, now: Timestamp) {
         for PutOff { task, until, why } in self.endpoints.take_put_off() {
-            let entry = view.table.get(&task.subscription);
-            let compiled = entry.and_then(|entry| entry.content.as_ref().ok());
-            let subscription = compiled.map(|compiled| &compiled.subscription);
-            let last = deadline::of(&task.headers, subscription, self.ledger.default_max_age);
+            let last = self.deadline(&task, view.table);
             let longest = match why {
                 // How fast an endpoint will be is a guess.
                 Parked::Crowded => self.ladder.longest_guess(task.headers.parks),
@@ -317,7 +319,7 @@ impl Desk {
                 | Parked::Invalid => Duration::MAX,
             };
             let until = until.min(last).min(now.after(longest));
-            let tier = match self.ladder.next_hop(until.since(now)) {
+            let tier = match self.ladder.next_hop_in_line(until.since(now)) {
                 Hop::Tier(tier) => tier,
                 // It must not stay in memory, whose room is what this is about.
                 Hop::Now | Hop::WaitInMemory(_) => self.ladder.smallest(),
@@ -326,6 +328,14 @@ impl Desk {
             self.metrics.put_off(why);
             self.finish(&task, [moved]);
         }
+    }
+
+    /// When a task's time is over.
+    fn deadline(&self, task: &HeldTask, table: &SubscriptionTable) -> Timestamp {
+        let entry = table.get(&task.subscription);
+        let compiled = entry.and_then(|entry| entry.content.as_ref().ok());
+        let subscription = compiled.map(|compiled| &compiled.subscription);
+        deadline::of(&task.headers, subscription, self.ledger.default_max_age)
     }
 
     // ---- out and back ----
@@ -467,7 +477,7 @@ fn decision<'ladder>(
     let host = host.and_then(|compiled| compiled.subscription.url().expose().host_str());
     let is_braked = view.endpoints.is_braked(key, host.unwrap_or_default());
     let disabled = disabled.map(|disabled| disabled.reason);
-    decision.subject_to(disabled, is_braked, &task.headers, ladder)
+    decision.subject_to(disabled, is_braked)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! A task in this process's memory: read from Kafka, not finished yet.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::endpoints::Origin;
@@ -25,6 +27,8 @@ pub struct HeldTask {
     pub headers: TaskHeaders,
     /// When it was due: for the lateness of retries.
     pub due: Option<Timestamp>,
+    /// How long it lay on the tier that it comes from, if that was for a pause: the next wait is longer.
+    pub paused_for: Option<Duration>,
     /// Since when nothing but its endpoint's limits holds it back.
     pub ready_since: Timestamp,
 }
@@ -58,6 +62,7 @@ impl HeldTask {
             headers: TaskHeaders::decode(&record.headers)?,
             body: record.value.clone().ok_or(HeldTaskError::NoBody)?,
             due: None,
+            paused_for: None,
             ready_since: Timestamp::default(),
         })
     }

@@ -37,6 +37,19 @@ impl Parked {
         Self::Braked,
     ];
 
+    /// Whether it waits until somebody changes something, of which nobody knows when.
+    pub const fn is_pause(self) -> bool {
+        match self {
+            Self::Paused | Self::Invalid | Self::Braked => true,
+            Self::BreakerOpen | Self::Throttled | Self::RateLimited | Self::Crowded => false,
+        }
+    }
+
+    /// Whether it has a place in its endpoint's line.
+    pub const fn is_in_line(self) -> bool {
+        !self.is_pause()
+    }
+
     /// As headers and metrics have it.
     pub const fn as_str(self) -> &'static str {
         match self {

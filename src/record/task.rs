@@ -60,7 +60,7 @@ pub struct TaskHeaders {
     pub charged: u32,
     /// How often the task was put off without a request.
     pub parks: u32,
-    /// Why it was put off the last time; a reason of a newer version is not kept.
+    /// Why it was put off, if it was not sent since; a reason of a newer version is not kept.
     pub parked: Option<Parked>,
     /// When the event's record was written, as far as that is not ahead of the router's clock. What
     /// `max_age` counts from.

@@ -12,6 +12,9 @@ use crate::duration_text;
 /// (ARCHITECTURE.md, The ladder).
 pub const SLACK: Duration = Duration::from_millis(150);
 
+/// The same for tasks that stand in an endpoint's line: less than they may wait in memory for their turn.
+pub const LINE_SLACK: Duration = Duration::from_secs(5);
+
 /// The most tiers that a ladder may have: each is a topic with as many partitions as `deliveries`.
 pub const MAX_TIERS: usize = 16;
 /// The shortest delay that is worth a topic: below it the hop's own transaction dominates.
@@ -161,6 +164,39 @@ impl Ladder {
             .unwrap_or(self.smallest())
     }
 
+    /// The tier for a task that waits until a pause is over, of which nobody knows when: the next one above
+    /// that on which it lay before for the same reason (`last`), but none longer than `most`. So it is written
+    /// once for each tier and then as seldom as the longest has it, and after the pause it is back within the
+    /// ratio of two tiers times as long as it was paused. Nor is it longer than needed to see that the task's
+    /// time is over, which it is in `left`.
+    pub fn pause(&self, last: Option<Duration>, most: Duration, left: Duration) -> &Tier {
+        let is_next = |tier: &&Tier| last.is_none_or(|last| tier.delay > last);
+        let next = self.0.iter().find(is_next).or(self.0.last());
+        let next = next.filter(|tier| tier.delay <= most);
+        let next = next
+            .or_else(|| self.largest_within(most))
+            .unwrap_or(self.smallest());
+        let to_its_end = self.0.iter().find(|tier| tier.delay >= left);
+        to_its_end
+            .filter(|tier| tier.delay < next.delay)
+            .unwrap_or(next)
+    }
+
+    /// As [`Self::next_hop`] for a task in an endpoint's line, where some seconds more are of no account and
+    /// hops are: a tier is taken also where it makes the task late by as much as [`LINE_SLACK`], or the
+    /// smallest tier. (So the last half minute is not five hops of five seconds.)
+    pub fn next_hop_in_line(&self, remaining: Duration) -> Hop<'_> {
+        let smallest = self.smallest().delay;
+        if remaining < smallest {
+            return self.next_hop(remaining);
+        }
+        let slack = smallest.min(LINE_SLACK).max(SLACK);
+        match self.largest_within(remaining.saturating_add(slack)) {
+            Some(tier) => Hop::Tier(tier),
+            None => Hop::WaitInMemory(remaining),
+        }
+    }
+
     /// The longest that a task may be put off that was put off `parks` times before, where how long it
     /// has to wait is a guess: five times longer with each time, in whole tiers. So it is written a few
     /// times a day at most, and is back within a multiple of the time that its endpoint was slow.
@@ -308,6 +344,68 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_takes_a_tier_after_the_other() {
+        fn check(last: Option<u64>, most: u64, expected: &str) {
+            let ladder = default_ladder();
+            let tier = ladder.pause(last.map(MS), MS(most), Duration::MAX);
+            assert_eq!(tier.name(), expected, "{last:?} {most}");
+        }
+        check(None, u64::MAX, "5s");
+        check(Some(5_000), u64::MAX, "30s");
+        check(Some(600_000), u64::MAX, "1h");
+        check(Some(21_600_000), u64::MAX, "6h");
+        check(Some(600_000), 3_599_999, "10m");
+        check(Some(21_600_000), 1, "5s");
+        // Of a tier that is not on the ladder any more.
+        check(Some(7_000), u64::MAX, "30s");
+        // The end of a task's time is seen soon after it.
+        let left = |left| {
+            default_ladder()
+                .pause(Some(MS(3_600_000)), MS(u64::MAX), MS(left))
+                .delay()
+        };
+        assert_eq!(left(0), MS(5_000));
+        assert_eq!(left(30_000), MS(30_000));
+        assert_eq!(left(601_000), MS(3_600_000));
+        assert_eq!(left(100_000_000), MS(21_600_000));
+    }
+
+    #[test]
+    fn a_paused_task_is_written_a_few_times_a_day_and_is_soon_back() {
+        const DAY: Duration = Duration::from_secs(24 * 3_600);
+        let ladder = default_ladder();
+        let (mut waited, mut last, mut writes) = (Duration::ZERO, None, 0);
+        while waited < DAY {
+            let wait = ladder.pause(last, DAY, 9 * DAY).delay();
+            // Paused until just now: it comes back at the end of this wait.
+            assert!(wait <= 6 * waited + MS(5_000), "{wait:?} after {waited:?}");
+            (waited, last, writes) = (waited + wait, Some(wait), writes + 1);
+        }
+        assert_eq!(writes, 9);
+    }
+
+    #[test]
+    fn in_a_line_a_hop_may_be_a_little_late() {
+        fn check(remaining: u64, expected: &str) {
+            let ladder = default_ladder();
+            let found = match ladder.next_hop_in_line(MS(remaining)) {
+                Hop::Now => "now".to_owned(),
+                Hop::Tier(tier) => tier.name().to_owned(),
+                Hop::WaitInMemory(_) => "wait".to_owned(),
+            };
+            assert_eq!(found, expected, "{remaining} ms");
+        }
+        check(0, "now");
+        check(4_800, "wait");
+        check(5_000, "5s");
+        check(24_999, "5s");
+        check(25_000, "30s");
+        check(115_000, "2m");
+        check(3_594_999, "10m");
+        check(3_595_000, "1h");
+    }
+
+    #[test]
     fn guesses_grow_in_whole_tiers() {
         let usual = ladder(&[5_000, 30_000, 120_000, 600_000, 3_600_000, 21_600_000]);
         let seconds = |parks| usual.longest_guess(parks).as_secs();
@@ -332,6 +430,22 @@ mod tests {
     }
 
     proptest! {
+        /// With commits that take no time.
+        #[test]
+        fn in_a_line_nothing_is_early_and_little_is_late(wait in 0_u64..90_000_000) {
+            let (ladder, wait) = (default_ladder(), MS(wait));
+            let (mut waited, mut hops) = (Duration::ZERO, 0);
+            loop {
+                match ladder.next_hop_in_line(wait.saturating_sub(waited)) {
+                    Hop::Now => break,
+                    Hop::Tier(tier) => (waited, hops) = (waited + tier.delay(), hops + 1),
+                    Hop::WaitInMemory(rest) => waited += rest,
+                }
+            }
+            prop_assert!((wait..=wait + LINE_SLACK).contains(&waited), "{waited:?}");
+            prop_assert!(hops <= most_hops(&ladder, wait));
+        }
+
         #[test]
         fn any_wait_is_kept_on_any_ladder(
             tiers in btree_set(prop_oneof![100_u64..3_000, 1_000_u64..40_000_000], 1..=6),

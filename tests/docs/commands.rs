@@ -52,7 +52,7 @@ fn exit_codes() {
 }
 
 /// Another value for each setting, as the environment gives it and as `config show` has it.
-const CHANGED: [(&str, &str, &str); 53] = [
+const CHANGED: [(&str, &str, &str); 54] = [
     ("application_id", "other", "\"other\""),
     ("instance_id", "pod-0", "\"pod-0\""),
     ("kafka.bootstrap_servers", "broker:9093", "\"broker:9093\""),
@@ -125,6 +125,7 @@ const CHANGED: [(&str, &str, &str); 53] = [
     ("endpoints.disable_after", "1d", "\"1d\""),
     ("endpoints.disable_min_attempts", "5", "5"),
     ("endpoints.warn_at", "0.25", "0.25"),
+    ("endpoints.resume_within", "10m", "\"10m\""),
     ("notices.window", "1h", "\"1h\""),
     ("shutdown.timeout", "5s", "\"5s\""),
     ("telemetry.listen", "127.0.0.1:0", "\"127.0.0.1:0\""),

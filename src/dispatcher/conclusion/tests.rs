@@ -22,6 +22,7 @@ fn ledger() -> Ledger {
         longest_retry_after: Duration::from_mins(10),
         default_policy: Policy::schedule(vec![2 * SECOND, 20 * SECOND], 0.0).unwrap(),
         default_max_age: Duration::from_hours(1),
+        resume_within: Duration::from_hours(6),
         instance: "i".into(),
     }
 }

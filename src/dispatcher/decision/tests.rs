@@ -45,7 +45,7 @@ fn decided(record: &str, age: Duration, due: Option<Duration>) -> &'static str {
         Decision::Send { .. } => "send",
         Decision::Rest(_) => "rest",
         Decision::Hop(_) => "hop",
-        Decision::Park(_, why) => why.as_str(),
+        Decision::Park(why) => why.as_str(),
         Decision::DeadLetter(reason, _) => reason.as_str(),
         Decision::Cancel => "cancel",
         Decision::AwaitTable => "await table",

@@ -37,6 +37,7 @@ fn ledger() -> Ledger {
         longest_retry_after: Duration::from_secs(3_600),
         default_policy: Policy::schedule(vec![Duration::from_secs(1)], 0.0).unwrap(),
         default_max_age: Duration::from_hours(24),
+        resume_within: Duration::from_hours(6),
         instance: "i".into(),
     }
 }
@@ -275,6 +276,30 @@ fn the_subscription_as_it_is_now_decides() {
     let mut invalid = table("");
     invalid.apply(Some(KEY), Some(b"{}"), 1);
     check(&invalid, &["retry.1s"]);
+}
+
+#[test]
+fn a_pause_takes_the_next_tier_each_time_and_no_longer_than_the_task_lives() {
+    fn check(members: &str, parked: Option<Parked>, lay: Option<u64>, expected: &str) {
+        let (mut desk, table) = (desk(), table(&format!(r#","state":"paused"{members}"#)));
+        let record = record(0, |headers| headers.parked = parked);
+        let lane = lane(0, lay.map(Duration::from_secs));
+        desk.take(&record, lane, view(&table), NOW);
+        assert_eq!(
+            topics(&written(&mut desk)),
+            [expected],
+            "{parked:?} {lay:?}"
+        );
+    }
+    check("", None, None, "retry.1s");
+    check("", Some(Parked::Paused), Some(1), "retry.3s");
+    check("", Some(Parked::Braked), Some(3), "retry.10s");
+    check("", Some(Parked::Paused), Some(10), "retry.10s");
+    // It comes from there for another reason: this pause has just begun.
+    check("", Some(Parked::RateLimited), Some(10), "retry.1s");
+    check("", None, Some(10), "retry.1s");
+    let short = r#","max_age":"2s""#;
+    check(short, Some(Parked::Paused), Some(3), "retry.3s");
 }
 
 #[test]
