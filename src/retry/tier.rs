@@ -13,7 +13,7 @@ use crate::duration_text;
 pub const SLACK: Duration = Duration::from_millis(150);
 
 /// The same for tasks that stand in an endpoint's line: less than they may wait in memory for their turn.
-pub const LINE_SLACK: Duration = Duration::from_secs(5);
+const LINE_SLACK: Duration = Duration::from_secs(5);
 
 /// The most tiers that a ladder may have: each is a topic with as many partitions as `deliveries`.
 pub const MAX_TIERS: usize = 16;

@@ -74,7 +74,7 @@ async fn states(
     };
     let topic = scene
         .installation
-        .wait_for_topic("endpoints", SOON, enough)
+        .wait_for_topic("endpoints", 2 * SOON, enough)
         .await?;
     Ok(newest(&topic))
 }

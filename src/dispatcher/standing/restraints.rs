@@ -127,6 +127,9 @@ fn is_news(written: Option<OpenBreaker>, now: Option<OpenBreaker>) -> bool {
     }
 }
 
+/// So long after a pause its record goes: an endpoint that asks for one after the other has one record for all.
+const OVER: Duration = Duration::from_secs(5);
+
 /// Drops what holds no longer: of an older record of the subscription, or long over. Whether there was any.
 pub(super) fn lapse(state: &mut EndpointState, revision: i64, now: Timestamp) -> bool {
     let before = (state.breaker, state.throttled);
@@ -135,6 +138,6 @@ pub(super) fn lapse(state: &mut EndpointState, revision: i64, now: Timestamp) ->
         .filter(|one| one.revision >= revision && now.since(one.until) < LONG_AGO);
     state.throttled = state
         .throttled
-        .filter(|one| one.revision >= revision && one.until > now);
+        .filter(|one| one.revision >= revision && now.since(one.until) < OVER);
     before != (state.breaker, state.throttled)
 }
