@@ -4,6 +4,7 @@
 //! when it may, and in the end leaves a finished offset and the records that follow from it. Pure:
 //! time, table and chance come in as arguments, so every path can be tried without Kafka or HTTP.
 
+mod hearing;
 mod telling;
 
 use std::mem;
@@ -15,9 +16,8 @@ use super::deadline;
 use super::decision::{Decision, TableState, decide};
 use super::egress::Egress;
 use super::endpoints::breaker::Change;
-use super::endpoints::endpoint::{Ended, Terms, host_of};
+use super::endpoints::endpoint::{Terms, host_of};
 use super::endpoints::{self, Arrival, Endpoints, PutOff};
-use super::heard::Heard;
 use super::held_task::HeldTask;
 use super::outbox::Outbox;
 use super::resting::Resting;
@@ -219,12 +219,11 @@ impl Desk {
         match decision(&task, &self.ladder, max_age, standing, view, now, caught_up) {
             Decision::Send { compiled, revision } => {
                 task.ready_since = now;
-                let terms = Terms::of(&compiled.subscription, revision, self.is_adaptive);
                 let key = task.subscription.clone();
                 if !self.endpoints.knows(&key, revision) {
-                    let written = self.standing.restraint(view.endpoints, &key, revision);
-                    self.endpoints.learn(&key, terms, written, now);
+                    self.learn(&key, &compiled.subscription, revision, view, now);
                 }
+                let terms = Terms::of(&compiled.subscription, revision, self.is_adaptive);
                 self.endpoints.admit(&key, terms, arrival, task, now);
                 self.put_off(view, now);
             }
@@ -410,8 +409,13 @@ impl Desk {
         );
         self.finish(sent.task, conclusion.records);
         let (heard, dead) = (conclusion.heard, conclusion.dead);
-        if self.hear(sent, heard, now) != Change::None || heard.retry_after().is_some() {
-            let restraint = self.endpoints.restraint(&sent.task.subscription);
+        let (key, revision) = (&sent.task.subscription, sent.revision);
+        if self.endpoints.has_forgotten(key, revision) {
+            self.learn(key, &sent.compiled.subscription, revision, view, now);
+        }
+        let has_changed =
+            self.hear(sent, heard, now) != Change::None || heard.retry_after().is_some();
+        if has_changed && let Some(restraint) = self.endpoints.restraint(key, revision) {
             self.standing
                 .restrained(sent, restraint, view.endpoints, now);
         }
@@ -419,31 +423,6 @@ impl Desk {
         self.write_all(told);
         self.save_restraints(now);
         self.put_off(view, now);
-    }
-
-    /// What a request has told about its endpoint.
-    fn hear(&mut self, sent: Sent<'_>, heard: Heard, now: Timestamp) -> Change {
-        let key = &sent.task.subscription;
-        let ended = Ended {
-            revision: sent.revision,
-            heard,
-            began: sent.started_at,
-            took: sent.exchange.duration,
-        };
-        let change = self.endpoints.heard(key, ended, now);
-        match change {
-            Change::None => {}
-            Change::Opened => {
-                tracing::warn!(subscription = %key, "an endpoint's circuit breaker opens: its tasks wait")
-            }
-            Change::StaysOpen => {
-                tracing::debug!(subscription = %key, "a probe failed, the circuit breaker stays open")
-            }
-            Change::Closed => {
-                tracing::info!(subscription = %key, "an endpoint is back, its circuit breaker closes")
-            }
-        }
-        change
     }
 
     /// The task's offset is terminal, and these records follow from it.

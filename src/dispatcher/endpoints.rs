@@ -135,10 +135,17 @@ impl<T> Endpoints<T> {
         self.place(key, now);
     }
 
-    /// What is to be written down of an endpoint.
-    pub fn restraint(&self, key: &SubscriptionKey) -> Restraint {
+    /// Whether an endpoint that was ours before is to be learnt anew before anything is heard of it.
+    pub fn has_forgotten(&self, key: &SubscriptionKey, revision: i64) -> bool {
         let endpoint = self.by_key.get(key);
-        endpoint.map_or_else(Restraint::default, Endpoint::restraint)
+        endpoint.is_some_and(|one| !one.is_current && one.terms.revision == revision)
+    }
+
+    /// What is to be written down of an endpoint; none of another record of its subscription.
+    pub fn restraint(&self, key: &SubscriptionKey, revision: i64) -> Option<Restraint> {
+        let endpoint = self.by_key.get(key);
+        let endpoint = endpoint.filter(|one| one.terms.revision == revision);
+        endpoint.map(Endpoint::restraint)
     }
 
     /// Takes a task that is due, to be sent by `terms` in its turn, or puts it off

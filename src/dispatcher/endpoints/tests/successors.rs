@@ -4,7 +4,7 @@ use super::*;
 
 /// What a successor learns of `a` from what `endpoints` would write.
 fn succeed(endpoints: &Endpoints<u32>, now: Timestamp) -> Endpoints<u32> {
-    let written = endpoints.restraint(&key("a"));
+    let written = endpoints.restraint(&key("a"), 0).unwrap();
     let mut successor = self::endpoints(100);
     assert!(!successor.knows(&key("a"), 0));
     successor.learn(&key("a"), terms("a", 5), written, now);
@@ -39,7 +39,8 @@ fn a_successor_goes_on_where_the_breaker_was() {
     assert_eq!(started(&mut endpoints, at(60_000)), [0]);
     end(&mut endpoints, "a", Heard::Accepted, MS(1), at(60_000));
     assert_eq!(endpoints.open_breakers(), 0);
-    assert_eq!(endpoints.restraint(&key("a")).breaker, None);
+    assert_eq!(endpoints.restraint(&key("a"), 0).unwrap().breaker, None);
+    assert_eq!(endpoints.restraint(&key("a"), 1), None);
 }
 
 #[test]
@@ -84,12 +85,13 @@ fn a_newer_subscription_begins_with_a_closed_breaker_and_is_not_blamed_for_the_o
 fn what_others_have_written_meanwhile_is_learnt_anew() {
     let mut endpoints = endpoints(100);
     break_down(&mut endpoints, 0, at(0));
-    assert!(endpoints.restraint(&key("a")).breaker.is_some());
+    assert!(endpoints.restraint(&key("a"), 0).unwrap().breaker.is_some());
     endpoints.learn(&key("a"), terms("a", 5), Restraint::default(), at(0));
     break_down(&mut endpoints, 0, at(1));
+    assert!(!endpoints.has_forgotten(&key("a"), 0));
     // The partition goes, and comes back when somebody else has found the endpoint well.
     endpoints.clear_waiting();
-    assert!(!endpoints.knows(&key("a"), 0));
+    assert!(!endpoints.knows(&key("a"), 0) && endpoints.has_forgotten(&key("a"), 0));
     endpoints.learn(&key("a"), terms("a", 5), Restraint::default(), at(2));
     assert_eq!(endpoints.open_breakers(), 0);
     endpoints.admit(&key("a"), terms("a", 5), None, 1, at(2));
