@@ -51,6 +51,7 @@ use crate::subscription_table::Compiled;
 use crate::telemetry::State;
 use conclusion::Sent;
 use desk::{Desk, LaneView, TableView};
+use endpoints::Full;
 pub use equipment::Equipment;
 use held_task::HeldTask;
 use on_the_wire::{Adopted, Back, InFlight, OnTheWire};
@@ -471,9 +472,13 @@ impl Dispatcher {
     fn make_room(&mut self, now: Timestamp) {
         let is_memory_full = self.is_memory_full();
         if is_memory_full || self.lanes.any_full() {
-            let full: Vec<bool> = self.lanes.full().collect();
-            let is_full = |lane: usize| is_memory_full || full.get(lane).copied().unwrap_or(true);
-            self.at_desk(|desk, view| desk.make_room(is_full, view, now));
+            let lanes: Vec<bool> = self.lanes.full().collect();
+            let full = |lane: usize| match lanes.get(lane) {
+                _ if is_memory_full => Some(Full::Memory),
+                Some(true) => Some(Full::Lane(lane)),
+                Some(false) | None => None,
+            };
+            self.at_desk(|desk, view| desk.make_room(full, view, now));
         }
     }
 

@@ -17,7 +17,7 @@ use super::decision::{Decision, TableState, decide};
 use super::egress::Egress;
 use super::endpoints::breaker::Change;
 use super::endpoints::endpoint::{Terms, host_of};
-use super::endpoints::{self, Arrival, Endpoints, PutOff};
+use super::endpoints::{self, Arrival, Endpoints, Full, PutOff};
 use super::held_task::HeldTask;
 use super::outbox::Outbox;
 use super::resting::Resting;
@@ -289,17 +289,17 @@ impl Desk {
         }
     }
 
-    /// Makes room where `is_full(lane)`: tasks that wait for endpoints which cannot send move to a tier,
-    /// as others behind them must not wait.
+    /// Makes room where `full(lane)` says so: tasks that wait for endpoints which cannot send move to a
+    /// tier, as others behind them must not wait.
     pub fn make_room(
         &mut self,
-        is_full: impl Fn(usize) -> bool,
+        full: impl Fn(usize) -> Option<Full>,
         view: TableView<'_>,
         now: Timestamp,
     ) {
-        let is_stuck =
-            |task: &HeldTask| is_full(task.lane) && now.since(task.ready_since) >= CROWDED_AFTER;
-        self.endpoints.put_off_stuck(is_stuck, now);
+        let is_stuck = |task: &HeldTask| now.since(task.ready_since) >= CROWDED_AFTER;
+        let stuck = |task: &HeldTask| full(task.lane).filter(|_| is_stuck(task));
+        self.endpoints.put_off_stuck(stuck, now);
         self.put_off(view, now);
     }
 

@@ -7,6 +7,7 @@
 
 pub mod adaptive;
 pub mod breaker;
+mod company;
 pub mod endpoint;
 mod latency;
 pub mod line;
@@ -22,6 +23,7 @@ use crate::clock::Timestamp;
 use crate::record::{Parked, SubscriptionKey};
 use crate::retry::Ladder;
 use breaker::{Admits, Change};
+use company::Company;
 use endpoint::{Ended, Endpoint, Restraint, Terms};
 pub use queue::Origin;
 use turns::{Place, Turns};
@@ -45,8 +47,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SHORT_PATIENCE: Duration = Duration::from_secs(1);
 /// So old a task on a partition that several endpoints share means that some of them wait for others.
 const LAGGING: Duration = Duration::from_secs(2);
-/// How long ago another endpoint's task may have come through a lane that counts as shared.
-const SHARED: Duration = Duration::from_secs(60);
 /// How many tasks wait for a probe that is out: what an endpoint that is back gets at once.
 const BEHIND_A_PROBE: usize = 16;
 
@@ -59,6 +59,15 @@ pub struct PutOff<T> {
     pub until: Timestamp,
     /// Why.
     pub why: Parked,
+}
+
+/// What is full, so that a task that is stuck should make room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// The window of its lane.
+    Lane(usize),
+    /// The memory for all tasks.
+    Memory,
 }
 
 /// What the partition that a task came through is like.
@@ -82,8 +91,8 @@ pub struct Endpoints<T> {
     ladder: Ladder,
     by_key: HashMap<SubscriptionKey, Endpoint<T>>,
     turns: Turns,
-    /// Whose task came through each lane last, and when another's did.
-    lanes: HashMap<usize, (SubscriptionKey, Option<Timestamp>)>,
+    /// Whose tasks come through each lane.
+    lanes: HashMap<usize, Company>,
     waiting: usize,
     put_off: Vec<PutOff<T>>,
     open_breakers: usize,
@@ -158,7 +167,11 @@ impl<T> Endpoints<T> {
         task: T,
         now: Timestamp,
     ) {
-        let is_shared = arrival.is_some_and(|arrival| self.is_shared(arrival.lane, key, now));
+        if let Some(arrival) = arrival {
+            let company = self.lanes.entry(arrival.lane);
+            let company = company.or_insert_with(|| Company::of(key, terms.host));
+            company.came(key, terms.host, now);
+        }
         self.by_key
             .entry(key.clone())
             .or_insert_with(|| Endpoint::new(terms));
@@ -166,6 +179,9 @@ impl<T> Endpoints<T> {
         let Some(endpoint) = self.by_key.get_mut(key) else {
             return;
         };
+        let company = arrival.and_then(|arrival| self.lanes.get(&arrival.lane));
+        let by_host = endpoint.place == Place::OnHost;
+        let is_shared = company.is_some_and(|company| company.is_shared(by_host, now));
         match endpoint.must_stay_away(endpoint.waiting.len(), arrival, is_shared, now) {
             Some(why) => {
                 let until = endpoint.return_of(why, &self.ladder, now);
@@ -302,14 +318,24 @@ impl<T> Endpoints<T> {
         self.narrowed
     }
 
-    /// Puts off the waiting tasks for which `stuck` holds, of endpoints that cannot send now whatever
-    /// else happens: others behind them must not wait.
-    pub fn put_off_stuck(&mut self, mut stuck: impl FnMut(&T) -> bool, now: Timestamp) {
+    /// Puts off the waiting tasks that are `stuck` where something is full, of endpoints that cannot send
+    /// now whatever else happens: others behind them must not wait.
+    pub fn put_off_stuck(&mut self, mut stuck: impl FnMut(&T) -> Option<Full>, now: Timestamp) {
         for endpoint in self.by_key.values_mut() {
-            if endpoint.may_take_a_turn(now) && endpoint.place != Place::OnHost {
+            let by_host = endpoint.place == Place::OnHost;
+            if endpoint.may_take_a_turn(now) && !by_host {
                 continue;
             }
-            let out = endpoint.waiting.take_if(&mut stuck);
+            let hinders = |full| match full {
+                Full::Lane(lane) => {
+                    let company = self.lanes.get(&lane);
+                    company.is_some_and(|company| company.is_shared(by_host, now))
+                }
+                Full::Memory => true,
+            };
+            let out = endpoint
+                .waiting
+                .take_if(|task| stuck(task).is_some_and(hinders));
             self.waiting -= out.len();
             for task in out {
                 let why = Parked::Crowded;
@@ -381,19 +407,6 @@ impl<T> Endpoints<T> {
             Some(_) => self.turns.take_turn(key),
         };
     }
-
-    /// Whether a lane has brought tasks of several endpoints lately.
-    fn is_shared(&mut self, lane: usize, key: &SubscriptionKey, now: Timestamp) -> bool {
-        let (last, other) = self
-            .lanes
-            .entry(lane)
-            .or_insert_with(|| (key.clone(), None));
-        if last != key {
-            *last = key.clone();
-            *other = Some(now);
-        }
-        other.is_some_and(|at| now.since(at) < SHARED)
-    }
 }
 
 impl<T> Endpoint<T> {
@@ -434,9 +447,12 @@ impl<T> Endpoint<T> {
         let arrival = arrival?;
         // As in `turns.rs`: an endpoint may hold as much of the window as is free.
         let has_its_share = self.held() >= arrival.room.max(1);
+        // Where it waits for its turn only, the process is the limit, and all wait alike.
+        let is_held_up = !self.has_room() || matches!(self.place, Place::OnHost | Place::Timed(_));
         let is_slow = wait >= SHORT_PATIENCE;
-        let is_in_the_way = is_shared && arrival.age >= LAGGING && !self.has_room();
-        (has_its_share && (is_slow || is_in_the_way)).then(why)
+        let is_in_the_way = arrival.age >= LAGGING && !matches!(self.place, Place::Timed(_));
+        let hinders = is_shared && is_held_up && (is_slow || is_in_the_way);
+        (has_its_share && hinders).then(why)
     }
 
     /// After a change for the worse: who waits here and should not any more is put off, in order. How

@@ -227,10 +227,11 @@ impl<T> Endpoint<T> {
 
     /// From one request to the next, as far as can be told: what its limits allow and how fast it is.
     pub(super) fn step(&self) -> Duration {
-        // Held back by others, it has only what it has.
         let at_once = match self.place {
-            Place::OnHost | Place::Starved(_) => self.in_flight,
-            Place::Nowhere | Place::InTurn | Place::Timed(_) => self.bound(),
+            // Held back by its host, it has only what it has.
+            Place::OnHost => self.in_flight,
+            // Where the process is what holds it back, waiting elsewhere would be more work for that.
+            Place::Starved(_) | Place::Nowhere | Place::InTurn | Place::Timed(_) => self.bound(),
         };
         let at_once = u32::try_from(at_once).unwrap_or(u32::MAX).max(1);
         let by_limits = self.terms.pace.map_or(Duration::ZERO, |pace| pace.step);

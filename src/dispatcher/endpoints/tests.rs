@@ -320,6 +320,8 @@ fn only_what_would_wait_long_or_hinder_others_is_put_off() {
     // 8 at once, a second each: 12 wait 1.5 s.
     check_crowd(20, MS(1_000), with_room, true, None);
     check_crowd(20, MS(1_000), crowded, true, crowd);
+    // Nobody else comes that way.
+    check_crowd(20, MS(1_000), crowded, false, None);
     // Fast: the partition waits a moment for it.
     check_crowd(20, MS(10), crowded, true, None);
     // But not while others behind it are late.
@@ -331,20 +333,60 @@ fn only_what_would_wait_long_or_hinder_others_is_put_off() {
 
 #[test]
 fn what_is_stuck_makes_room() {
-    let mut endpoints = endpoints(100);
-    for number in 0..3 {
-        endpoints.admit(&key("slow"), terms("slow", 1), None, number, at(0));
+    fn check(others: bool, full: Full, expected: &[i32]) {
+        let mut endpoints = endpoints(100);
+        let from = Arrival {
+            lane: 0,
+            room: 100,
+            age: Duration::ZERO,
+        };
+        for number in 0..3 {
+            endpoints.admit(&key("slow"), terms("slow", 1), Some(from), number, at(0));
+        }
+        if others {
+            endpoints.admit(&key("free"), terms("free", 8), Some(from), 10, at(0));
+        }
+        assert_eq!(endpoints.start_next(at(0)), Some(0));
+        endpoints.put_off_stuck(|_| Some(full), at(1));
+        let away = endpoints.take_put_off().into_iter().map(|one| one.task);
+        assert_eq!(away.collect::<Vec<_>>(), expected, "{others} {full:?}");
+        let free: &[i32] = if others { &[10] } else { &[] };
+        assert_eq!(started(&mut endpoints, at(1)), free);
     }
-    endpoints.admit(&key("free"), terms("free", 8), None, 10, at(0));
-    assert_eq!(endpoints.start_next(at(0)), Some(0));
-    endpoints.put_off_stuck(|_| true, at(1));
-    let away: Vec<_> = endpoints
-        .take_put_off()
-        .into_iter()
-        .map(|one| one.task)
-        .collect();
-    assert_eq!(away, [1, 2]);
-    assert_eq!(started(&mut endpoints, at(1)), [10]);
+    check(true, Full::Lane(0), &[1, 2]);
+    check(true, Full::Lane(1), &[]);
+    check(false, Full::Lane(0), &[]);
+    check(false, Full::Memory, &[1, 2]);
+}
+
+#[test]
+fn a_full_host_is_in_the_way_of_other_hosts_only() {
+    fn check(other_host: bool, expected: bool) {
+        let mut endpoints = endpoints(4);
+        let lagging = Arrival {
+            lane: 0,
+            room: 1,
+            age: Duration::from_secs(5),
+        };
+        // Two places at the host, both taken by the first.
+        let at_the_host = |id: &str| Terms {
+            host: 7,
+            ..terms(id, 8)
+        };
+        for number in 0..2 {
+            endpoints.admit(&key("a"), at_the_host("a"), None, number, at(0));
+        }
+        assert_eq!(started(&mut endpoints, at(0)), [0, 1]);
+        endpoints.admit(&key("b"), at_the_host("b"), Some(lagging), 2, at(0));
+        assert!(started(&mut endpoints, at(0)).is_empty());
+        if other_host {
+            endpoints.admit(&key("c"), terms("c", 8), Some(lagging), 3, at(0));
+        }
+        endpoints.admit(&key("b"), at_the_host("b"), Some(lagging), 4, at(0));
+        assert_eq!(!endpoints.take_put_off().is_empty(), expected);
+    }
+    check(false, false);
+    check(true, true);
 }
 
 #[test]
