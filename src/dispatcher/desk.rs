@@ -392,6 +392,7 @@ impl Desk {
         let conclusion = self
             .ledger
             .conclude(sent, &self.ladder, now, jitter, is_ours);
+        self.endpoints.hold(self.egress.is_held());
         self.metrics
             .attempt_ended(conclusion.outcome, sent.exchange);
         if let Some(reason) = conclusion.dead {

@@ -11,20 +11,21 @@ mod company;
 pub mod endpoint;
 mod latency;
 pub mod line;
+mod patience;
 mod queue;
 pub mod rate;
 mod turns;
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use super::heard::Weight;
 use crate::clock::Timestamp;
 use crate::record::{Parked, SubscriptionKey};
 use crate::retry::Ladder;
-use breaker::{Admits, Change};
+use breaker::Change;
 use company::Company;
 use endpoint::{Ended, Endpoint, Restraint, Terms};
+pub use patience::{Arrival, PutOff};
 pub use queue::Origin;
 use turns::{Place, Turns};
 
@@ -41,26 +42,6 @@ pub struct Settings {
     pub is_adaptive: bool,
 }
 
-/// The longest that a task is to wait in memory for its endpoint.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest, once its endpoint has its share of the window.
-const SHORT_PATIENCE: Duration = Duration::from_secs(1);
-/// So old a task on a partition that several endpoints share means that some of them wait for others.
-const LAGGING: Duration = Duration::from_secs(2);
-/// How many tasks wait for a probe that is out: what an endpoint that is back gets at once.
-const BEHIND_A_PROBE: usize = 16;
-
-/// A task that must wait elsewhere.
-#[derive(Debug, PartialEq, Eq)]
-pub struct PutOff<T> {
-    /// The task.
-    pub task: T,
-    /// Until when.
-    pub until: Timestamp,
-    /// Why.
-    pub why: Parked,
-}
-
 /// What is full, so that a task that is stuck should make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
@@ -68,17 +49,6 @@ pub enum Full {
     Lane(usize),
     /// The memory for all tasks.
     Memory,
-}
-
-/// What the partition that a task came through is like.
-#[derive(Clone, Copy, Debug)]
-pub struct Arrival {
-    /// The lane's index.
-    pub lane: usize,
-    /// How many more unfinished tasks it may have.
-    pub room: usize,
-    /// How long the task has been on it since it was due.
-    pub age: Duration,
 }
 
 /// All endpoints that anything is known of. `T` is a task.
@@ -97,6 +67,8 @@ pub struct Endpoints<T> {
     put_off: Vec<PutOff<T>>,
     open_breakers: usize,
     narrowed: usize,
+    /// Nothing can go, whomever it is for: it all waits where it is.
+    is_held: bool,
 }
 
 impl<T> Endpoints<T> {
@@ -113,6 +85,7 @@ impl<T> Endpoints<T> {
             put_off: Vec::new(),
             open_breakers: 0,
             narrowed: 0,
+            is_held: false,
         }
     }
 
@@ -183,11 +156,11 @@ impl<T> Endpoints<T> {
         let by_host = endpoint.place == Place::OnHost;
         let is_shared = company.is_some_and(|company| company.is_shared(by_host, now));
         match endpoint.must_stay_away(endpoint.waiting.len(), arrival, is_shared, now) {
-            Some(why) => {
+            Some(why) if !self.is_held => {
                 let until = endpoint.return_of(why, &self.ladder, now);
                 self.put_off.push(PutOff { task, until, why });
             }
-            None => {
+            Some(_) | None => {
                 endpoint.waiting.push((self.origin)(&task), task);
                 self.waiting += 1;
                 self.place(key, now);
@@ -279,7 +252,9 @@ impl<T> Endpoints<T> {
         }
         let is_narrowed = usize::from(endpoint.is_narrowed());
         self.narrowed = (self.narrowed + is_narrowed).saturating_sub(usize::from(was_narrowed));
-        self.waiting -= endpoint.send_away(&self.ladder, &mut self.put_off, now);
+        if !self.is_held {
+            self.waiting -= endpoint.send_away(&self.ladder, &mut self.put_off, now);
+        }
         self.place(key, now);
         change
     }
@@ -291,6 +266,12 @@ impl<T> Endpoints<T> {
             endpoint.breaker.ended(Weight::Nothing, settings, now);
             self.place(key, now);
         }
+    }
+
+    /// Whether nothing can go, whomever it is for. As long as that is so, no task is put off: going
+    /// elsewhere would help nobody.
+    pub fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
     }
 
     /// Tasks that are to wait elsewhere, since the last call.
@@ -321,6 +302,9 @@ impl<T> Endpoints<T> {
     /// Puts off the waiting tasks that are `stuck` where something is full, of endpoints that cannot send
     /// now whatever else happens: others behind them must not wait.
     pub fn put_off_stuck(&mut self, mut stuck: impl FnMut(&T) -> Option<Full>, now: Timestamp) {
+        if self.is_held {
+            return;
+        }
         for endpoint in self.by_key.values_mut() {
             let by_host = endpoint.place == Place::OnHost;
             if endpoint.may_take_a_turn(now) && !by_host {
@@ -406,98 +390,6 @@ impl<T> Endpoints<T> {
             Some(then) if then > now => self.turns.wait_until(then, key),
             Some(_) => self.turns.take_turn(key),
         };
-    }
-}
-
-impl<T> Endpoint<T> {
-    fn may_take_a_turn(&self, now: Timestamp) -> bool {
-        !self.waiting.is_empty()
-            && self.has_room()
-            && self.ready_at(now).is_some_and(|ready| ready <= now)
-    }
-
-    /// Why a task with `ahead` others before it should not wait in memory; none: it may.
-    fn must_stay_away(
-        &self,
-        ahead: usize,
-        arrival: Option<Arrival>,
-        is_shared: bool,
-        now: Timestamp,
-    ) -> Option<Parked> {
-        match self.breaker.admits(now) {
-            Admits::Requests => {}
-            Admits::Probe if ahead == 0 => return None,
-            Admits::Nothing if ahead < BEHIND_A_PROBE => return None,
-            Admits::NothingBefore(_) | Admits::Probe | Admits::Nothing => {
-                return Some(Parked::BreakerOpen);
-            }
-        }
-        let wait = self.expected_wait(ahead, now);
-        let why = || {
-            let asked_for = self.asked_for_none_before().since(now);
-            match self.terms.pace {
-                _ if asked_for > wait / 2 => Parked::Throttled,
-                Some(pace) if pace.step >= self.step() => Parked::RateLimited,
-                Some(_) | None => Parked::Crowded,
-            }
-        };
-        if wait >= PATIENCE {
-            return Some(why());
-        }
-        let arrival = arrival?;
-        // As in `turns.rs`: an endpoint may hold as much of the window as is free.
-        let has_its_share = self.held() >= arrival.room.max(1);
-        // Where it waits for its turn only, the process is the limit, and all wait alike.
-        let is_held_up = !self.has_room() || matches!(self.place, Place::OnHost | Place::Timed(_));
-        let is_slow = wait >= SHORT_PATIENCE;
-        let is_in_the_way = arrival.age >= LAGGING && !matches!(self.place, Place::Timed(_));
-        let hinders = is_shared && is_held_up && (is_slow || is_in_the_way);
-        (has_its_share && hinders).then(why)
-    }
-
-    /// After a change for the worse: who waits here and should not any more is put off, in order. How
-    /// many that are.
-    fn send_away(
-        &mut self,
-        ladder: &Ladder,
-        put_off: &mut Vec<PutOff<T>>,
-        now: Timestamp,
-    ) -> usize {
-        let must_go = |endpoint: &Self, ahead| endpoint.must_stay_away(ahead, None, false, now);
-        let mut stay = self.waiting.len();
-        let mut why = None;
-        // The last has most before it: if it may stay, all may.
-        while let Some(ahead) = stay.checked_sub(1)
-            && let Some(cause) = must_go(self, ahead)
-        {
-            (stay, why) = (ahead, Some(cause));
-        }
-        let Some(why) = why else {
-            return 0;
-        };
-        let away = self.waiting.split_off(stay);
-        let count = away.len();
-        for task in away {
-            let until = self.return_of(why, ladder, now);
-            put_off.push(PutOff { task, until, why });
-        }
-        count
-    }
-
-    fn return_of(&mut self, why: Parked, ladder: &Ladder, now: Timestamp) -> Timestamp {
-        match why {
-            Parked::BreakerOpen => self.after_outage(|wait| ladder.whole_tier(wait), now),
-            Parked::Throttled
-            | Parked::RateLimited
-            | Parked::Crowded
-            | Parked::Paused
-            | Parked::Braked
-            | Parked::Invalid => {
-                let behind_all = now.after(self.expected_wait(self.waiting.len(), now));
-                let step = self.step();
-                self.line.join(behind_all, step)
-            }
-        }
     }
 }
 

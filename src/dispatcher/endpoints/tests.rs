@@ -5,6 +5,7 @@ mod adapting;
 mod successors;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -357,6 +358,27 @@ fn what_is_stuck_makes_room() {
     check(true, Full::Lane(1), &[]);
     check(false, Full::Lane(0), &[]);
     check(false, Full::Memory, &[1, 2]);
+}
+
+#[test]
+fn nobody_is_put_off_while_nothing_can_go() {
+    let mut endpoints = endpoints(1_000);
+    endpoints.admit(&key("a"), terms("a", 1), None, 0, at(0));
+    assert_eq!(started(&mut endpoints, at(0)), [0]);
+    endpoints.hold(true);
+    // So slow that no other could wait here.
+    end(&mut endpoints, "a", Heard::NoAnswer, MS(60_000), at(0));
+    for number in 1..4 {
+        endpoints.admit(&key("a"), terms("a", 1), None, number, at(0));
+    }
+    endpoints.put_off_stuck(|_| Some(Full::Memory), at(0));
+    assert!(endpoints.take_put_off().is_empty());
+    assert_eq!(endpoints.waiting(), 3);
+    endpoints.hold(false);
+    endpoints.admit(&key("a"), terms("a", 1), None, 4, at(0));
+    let away = endpoints.take_put_off();
+    assert_eq!(away.len(), 1);
+    assert_eq!(away[0].task, 4);
 }
 
 #[test]
