@@ -14,6 +14,7 @@ mod events;
 mod layer;
 mod networks;
 mod properties;
+mod schema_registry;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub use error::{ConfigError, Origin};
 pub use events::{EventTopic, Start};
 pub use ipnet::IpNet;
 pub use properties::Properties;
+pub use schema_registry::{Hidden, SchemaRegistrySettings};
 
 use crate::http::{AddressPolicy, Bypass, Proxy};
 use crate::record::subscription::Rules;
@@ -54,6 +56,8 @@ pub struct Config {
     pub topics: Topics,
     /// Where events come from.
     pub events: EventsSettings,
+    /// Where schemas of events are asked for.
+    pub schema_registry: SchemaRegistrySettings,
     /// What subscriptions may refer to.
     pub subscriptions: SubscriptionsSettings,
     /// The ladder, and the schedule of those without a policy.
@@ -89,6 +93,7 @@ struct Written {
     kafka: KafkaSettings,
     topics: WrittenTopics,
     events: EventsSettings,
+    schema_registry: SchemaRegistrySettings,
     subscriptions: SubscriptionsSettings,
     retry: RetrySettings,
     router: RouterSettings,

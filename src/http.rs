@@ -27,4 +27,4 @@ pub use connection_budget::{RESERVED_FILES, TooFewFiles, affordable};
 pub use exchange::{Answer, ErrorClass, Exchange, Failure, Request, redact};
 pub use proxy::{Bypass, Protocol, Proxy, ProxyError};
 pub use settings::Settings;
-pub use tls::TlsError;
+pub use tls::{TlsError, client_tls};

@@ -33,6 +33,7 @@ pub mod retry;
 pub mod role;
 pub mod router;
 pub mod run;
+pub mod schema_registry;
 pub mod secret;
 pub mod secret_store;
 pub mod shutdown;

@@ -5,6 +5,7 @@ mod dispatcher;
 mod http;
 mod kafka;
 mod router;
+mod schema_registry;
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -15,6 +16,7 @@ pub use dispatcher::DispatcherMetrics;
 pub use http::HttpMetrics;
 pub use kafka::{KafkaMetrics, RoleKafkaMetrics};
 pub use router::RouterMetrics;
+pub use schema_registry::SchemaRegistryMetrics;
 
 /// Seconds from a millisecond to two minutes, the longest that an exchange may take by default.
 const EXCHANGE: &[f64] = &[

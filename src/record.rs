@@ -2,6 +2,8 @@
 //! a typed value or a named error out, and back.
 
 mod attempt;
+pub mod avro;
+pub mod cloud_event;
 mod coordinates;
 mod dead_letter;
 mod delivery_id;
@@ -9,6 +11,7 @@ mod endpoint_state;
 mod endpoint_wish;
 mod event;
 mod event_pattern;
+mod framing;
 mod headers;
 mod json_object;
 pub mod json_text;
@@ -30,8 +33,9 @@ pub use endpoint_state::{
     Disabled, DisabledReason, EndpointState, Failing, OpenBreaker, Throttled,
 };
 pub use endpoint_wish::{EndpointWish, WishError, WishKey, WishedState};
-pub use event::{Event, EventError};
+pub use event::{Envelope, Event, EventError, document, is_cloud_event};
 pub use event_pattern::{EventPattern, EventPatternError, EventPatternShape};
+pub use framing::{Framed, FramingError, Schema, SchemaId};
 pub use headers::Headers;
 pub use json_object::JsonError;
 pub use notice::{Notice, NoticeDetails, NoticeKind};

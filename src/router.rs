@@ -8,14 +8,18 @@
 //! ```
 //!
 //! The group commit clocks itself: while one transaction is under way, the next batch gathers.
+//!
+//! A partition whose next record names a schema that is not known yet is held; its records wait in
+//! memory, in their order, and nothing of them is committed. The others go on.
 
+pub mod event_form;
 pub mod fan_out;
 pub mod filter;
+pub mod intake;
 pub mod matcher;
 pub mod payload;
 pub mod routing;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,8 +37,11 @@ use crate::kafka::record::{Incoming, Outgoing};
 use crate::kafka::subscription_reader::SubscriptionReader;
 use crate::metrics::{KafkaMetrics, RouterMetrics};
 use crate::offset_tracker::FinishedSet;
+use crate::schema_registry::{Lookup, SchemaRegistry};
 use crate::telemetry::{Component, State};
 use crate::topic::Topics;
+use event_form::{EventForm, WriterSchema};
+use intake::Intake;
 use routing::{Destinations, route};
 
 /// The longest pause of the loop; also how soon a lost wake-up is made up for.
@@ -64,8 +71,10 @@ pub struct Settings {
     pub batch_bytes: usize,
 }
 
-/// What events are matched with.
+/// What events are decoded and matched with.
 pub struct Tables {
+    /// What they were written with.
+    pub schemas: SchemaRegistry,
     /// Who wants what.
     pub subscriptions: Arc<SubscriptionReader>,
     /// Who cannot be delivered to.
@@ -89,10 +98,11 @@ pub struct Router {
     kafka_metrics: KafkaMetrics,
     health: Component,
     inputs: Vec<Input>,
-    /// Read and not matched yet.
-    pending: VecDeque<(usize, Incoming)>,
-    pending_bytes: usize,
+    /// Read and not matched yet, by the places of `inputs`.
+    intake: Intake,
     next_input: usize,
+    /// Where matching goes on.
+    next_match: usize,
     last_commit: Instant,
     /// What the group is subscribed to; none before the first look.
     subscribed: Option<Vec<String>>,
@@ -120,7 +130,9 @@ impl Router {
     ) -> Self {
         tables.subscriptions.wake_on_change(member.waker().clone());
         tables.endpoints.wake_on_change(member.waker().clone());
+        tables.schemas.wake_on_change(member.waker().clone());
         Self {
+            intake: Intake::new(settings.batch_records, settings.batch_bytes),
             member,
             tables,
             settings,
@@ -128,9 +140,8 @@ impl Router {
             kafka_metrics,
             health,
             inputs: Vec::new(),
-            pending: VecDeque::new(),
-            pending_bytes: 0,
             next_input: 0,
+            next_match: 0,
             last_commit: Instant::now(),
             subscribed: None,
             last_look: None,
@@ -150,6 +161,7 @@ impl Router {
             if self.member.can_commit() {
                 self.route(shutdown)?;
             }
+            self.say_what_is_held();
             if self.is_idle() {
                 thread::park_timeout(SWEEP);
                 for input in &self.inputs {
@@ -214,12 +226,10 @@ impl Router {
     }
 
     fn is_idle(&self) -> bool {
-        let can_read = self.has_room()
-            && self
-                .inputs
-                .iter()
-                .any(|input| input.reader.may_have_records());
-        let can_route = self.member.can_commit() && !self.pending.is_empty();
+        let mut inputs = self.inputs.iter().enumerate();
+        let can_read = inputs
+            .any(|(index, input)| self.intake.has_room(index) && input.reader.may_have_records());
+        let can_route = self.member.can_commit() && !self.intake.is_empty();
         !can_read && !can_route
     }
 
@@ -268,20 +278,15 @@ impl Router {
                 );
             }
         }
+        self.intake.reset(self.inputs.len());
         self.last_commit = Instant::now() - IDLE_COMMIT;
         self.health.set(State::Ready);
     }
 
     fn drop_assignment(&mut self) {
-        self.pending.clear();
-        self.pending_bytes = 0;
         self.inputs.clear();
+        self.intake.reset(0);
         self.health.set(State::Starting);
-    }
-
-    fn has_room(&self) -> bool {
-        self.pending.len() < self.settings.batch_records
-            && self.pending_bytes < self.settings.batch_bytes
     }
 
     /// Takes what has arrived, each partition in its turn, within the bounds of a batch.
@@ -290,15 +295,12 @@ impl Router {
             let index = self.next_input % self.inputs.len();
             self.next_input = index + 1;
             for _ in 0..TURN {
-                if !self.has_room() {
-                    return;
+                if !self.intake.has_room(index) {
+                    break;
                 }
                 match self.inputs[index].reader.next() {
                     None => break,
-                    Some(Ok(record)) => {
-                        self.pending_bytes += record.size();
-                        self.pending.push_back((index, record));
-                    }
+                    Some(Ok(record)) => self.intake.push(index, record),
                     Some(Err(ReadError::OutOfRange)) => {
                         self.member.begin_anew(&self.inputs[index].reader.at);
                         break;
@@ -315,35 +317,14 @@ impl Router {
     /// Matches what is pending and starts its transaction.
     fn route(&mut self, shutdown: &CancellationToken) -> Result<(), MemberError> {
         let mut records = Vec::new();
-        if !self.pending.is_empty() {
+        self.release_held();
+        if !self.intake.is_empty() {
             let asked = Instant::now();
             if !self.table_has_passed_now(shutdown)? {
                 return Ok(());
             }
             self.metrics.waited_for_table(asked.elapsed());
-            let mut bytes = 0;
-            while bytes < self.settings.batch_bytes
-                && let Some((input, record)) = self.pending.pop_front()
-            {
-                self.pending_bytes = self.pending_bytes.saturating_sub(record.size());
-                self.inputs[input].position = record.at.offset + 1;
-                let routed = {
-                    let table = self.tables.subscriptions.table();
-                    let endpoints = self.tables.endpoints.table();
-                    let (to, now) = (&self.settings.to, Timestamp::now());
-                    route(&record, &table, &endpoints, to, now)
-                };
-                let result = routed.result.as_str();
-                self.metrics.event(&record.at.topic, result, routed.tasks);
-                for reason in routed.skipped {
-                    self.metrics.skipped(reason);
-                }
-                for reason in routed.rejects {
-                    self.kafka_metrics.rejected(reason);
-                }
-                bytes += routed.records.iter().map(Outgoing::size).sum::<usize>();
-                records.extend(routed.records);
-            }
+            self.match_pending(&mut records);
         }
         if records.is_empty() && self.last_commit.elapsed() < IDLE_COMMIT {
             return Ok(());
@@ -368,12 +349,92 @@ impl Router {
         Ok(())
     }
 
+    /// Matches each partition's records until a batch of tasks is full.
+    fn match_pending(&mut self, records: &mut Vec<Outgoing>) {
+        let mut bytes = 0;
+        for _ in 0..self.inputs.len() {
+            let index = self.next_match % self.inputs.len();
+            self.next_match = index + 1;
+            while let Some(record) = self.intake.next(index) {
+                if bytes >= self.settings.batch_bytes {
+                    return;
+                }
+                let Some(schema) = self.schema_of(record) else {
+                    self.intake.hold(index, true);
+                    break;
+                };
+                let Some(record) = self.intake.take(index) else {
+                    break; // Held before.
+                };
+                self.inputs[index].position = record.at.offset + 1;
+                bytes += self.match_one(&record, schema.as_ref(), records);
+            }
+        }
+    }
+
+    /// What one record becomes; the bytes of that.
+    fn match_one(
+        &self,
+        record: &Incoming,
+        schema: Option<&WriterSchema>,
+        records: &mut Vec<Outgoing>,
+    ) -> usize {
+        let routed = {
+            let table = self.tables.subscriptions.table();
+            let endpoints = self.tables.endpoints.table();
+            let (to, now) = (&self.settings.to, Timestamp::now());
+            route(record, schema, &table, &endpoints, to, now)
+        };
+        let result = routed.result.as_str();
+        self.metrics.event(&record.at.topic, result, routed.tasks);
+        for reason in routed.skipped {
+            self.metrics.skipped(reason);
+        }
+        for reason in routed.rejects {
+            self.kafka_metrics.rejected(reason);
+        }
+        let bytes = routed.records.iter().map(Outgoing::size).sum();
+        records.extend(routed.records);
+        bytes
+    }
+
+    /// The schema that a record names, if it names one. None: it is not known yet.
+    fn schema_of(&self, record: &Incoming) -> Option<Option<WriterSchema>> {
+        let value = record.value.as_deref().unwrap_or_default();
+        let form = EventForm::of(&record.headers, value).ok();
+        match form.and_then(|form| form.schema()) {
+            None => Some(None),
+            Some(id) => match self.tables.schemas.look_up(id) {
+                Lookup::Known(schema) => Some(Some(schema)),
+                Lookup::Pending => None,
+            },
+        }
+    }
+
+    /// Lets those partitions go on whose next record can be decoded now.
+    fn release_held(&mut self) {
+        let held: Vec<usize> = self.intake.held().collect();
+        for index in held {
+            let next = self.intake.next(index);
+            if next.is_none_or(|record| self.schema_of(record).is_some()) {
+                self.intake.hold(index, false);
+            }
+        }
+    }
+
+    /// What waits for an answer of a moment is not worth a word.
+    fn say_what_is_held(&self) {
+        let held = self.intake.held_count();
+        self.tables.schemas.holds(held);
+        self.health.hold(held > 0 && self.tables.schemas.is_away());
+    }
+
     /// Waits until the table has passed the end that the subscriptions topic has now, after
     /// everything pending was read: a subscription acknowledged before an event was produced applies
     /// to it. False: the assignment has changed meanwhile, or the process shuts down.
     fn table_has_passed_now(&mut self, shutdown: &CancellationToken) -> Result<bool, MemberError> {
         let mut end: Option<(i64, Instant)> = None;
-        while !shutdown.is_cancelled() && !self.pending.is_empty() {
+        while !shutdown.is_cancelled() && !self.intake.is_empty() {
             match end {
                 Some((end, _)) if self.tables.have_passed(end) => return Ok(true),
                 Some((_, asked)) if asked.elapsed() < ASK_AGAIN => thread::park_timeout(SWEEP),

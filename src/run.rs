@@ -4,6 +4,7 @@
 mod error;
 mod files;
 mod limits;
+mod unwritable;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::RunError;
 
-use crate::clock::Timestamp;
 use crate::config::{Config, RecordedAttempts, Start};
 use crate::dispatcher::auto_disable::Rule;
 use crate::dispatcher::conclusion::Ledger;
@@ -26,19 +26,19 @@ use crate::http::flights::Flights;
 use crate::kafka::client_config;
 use crate::kafka::endpoint_reader::EndpointReader;
 use crate::kafka::member::{FirstStartRule, Member, MemberError, Settings};
-use crate::kafka::record::Outgoing;
 use crate::kafka::subscription_reader::SubscriptionReader;
 use crate::kafka::topic_admin::{TopicAdmin, TopicAdminError};
 use crate::kafka::topic_rules::{ClusterFacts, Severity};
 use crate::metrics::{
     self, DispatcherMetrics, HttpMetrics, KafkaMetrics, RoleKafkaMetrics, RouterMetrics,
+    SchemaRegistryMetrics,
 };
-use crate::record::Reject;
 use crate::retry::policy::DEFAULT_JITTER;
 use crate::retry::{Ladder, Policy};
 use crate::role::Role;
 use crate::router::routing::Destinations;
 use crate::router::{self, Router, Tables};
+use crate::schema_registry::SchemaRegistry;
 use crate::shutdown;
 use crate::subscription_table::SubscriptionTable;
 use crate::telemetry::{Component, Health, TelemetryServer};
@@ -251,7 +251,7 @@ impl Process<'_> {
         let mut result = Ok(());
         for role in roles {
             let started = match role {
-                Role::Router => self.start_router(),
+                Role::Router => self.start_router(runtime),
                 Role::Dispatcher => self.start_dispatcher(runtime),
             };
             match started {
@@ -309,7 +309,9 @@ impl Process<'_> {
                 (Role::Router, Start::Earliest) | (Role::Dispatcher, _) => FirstStartRule::Earliest,
             },
             confirmation: self.subscriptions.at().clone(),
-            substitute: Box::new(move |record, error| reject_of(record, error, &rejects)),
+            substitute: Box::new(move |record, error| {
+                unwritable::reject_of(record, error, &rejects)
+            }),
             metrics: RoleKafkaMetrics {
                 all: self.kafka_metrics.clone(),
                 role,
@@ -317,7 +319,10 @@ impl Process<'_> {
         }
     }
 
-    fn start_router(&self) -> Result<JoinHandle<Result<(), MemberError>>, RunError> {
+    fn start_router(
+        &self,
+        runtime: &Handle,
+    ) -> Result<JoinHandle<Result<(), MemberError>>, RunError> {
         let role = Role::Router;
         let settings = router::Settings {
             to: Destinations {
@@ -336,6 +341,11 @@ impl Process<'_> {
         let health = self.health.component(role.as_str(), Instant::now());
         let member = self.member_settings(role);
         let tables = Tables {
+            schemas: SchemaRegistry::new(
+                &self.config.schema_registry,
+                runtime.clone(),
+                SchemaRegistryMetrics::register(self.registry)?,
+            )?,
             subscriptions: Arc::clone(self.subscriptions),
             endpoints: Arc::clone(self.endpoints),
         };
@@ -462,30 +472,5 @@ fn may_go_on(health: &Component, shutdown: &CancellationToken) -> impl FnMut() -
     move || {
         health.beat(Instant::now());
         !shutdown.is_cancelled()
-    }
-}
-
-/// A record that Kafka will never take, as a reject: what it stood for is kept, as far as it fits.
-fn reject_of(record: &Outgoing, error: &str, rejects: &Arc<str>) -> Outgoing {
-    let longest = if record.topic == *rejects {
-        0
-    } else {
-        16 * 1024
-    };
-    let reject = Reject {
-        reason: "unwritable",
-        error: &format!("to {}: {error}", record.topic),
-        source: &record.cause,
-        value: record.value.as_deref(),
-        headers: &record.headers,
-        rejected_at: Timestamp::now(),
-    };
-    Outgoing {
-        topic: Arc::clone(rejects),
-        partition: None,
-        key: record.key.clone().filter(|key| key.len() <= 1_024),
-        value: reject.value(longest),
-        headers: reject.headers(),
-        cause: record.cause.clone(),
     }
 }

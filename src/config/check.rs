@@ -8,7 +8,7 @@ use super::events::EventTopic;
 use super::layer::Layer;
 use super::{
     BreakerSettings, Config, EndpointsSettings, HttpSettings, KafkaSettings, RetrySettings,
-    TopicCreation, Written,
+    SchemaRegistrySettings, TopicCreation, Written,
 };
 use crate::duration_text::canonical;
 use crate::record::subscription::LONGEST_AGE;
@@ -87,6 +87,7 @@ fn checked(mut written: Written, layer: Layer) -> Result<Config, Broken> {
         Duration::from_millis(100),
         HOUR,
     )?;
+    schema_registry(&written.schema_registry)?;
     for (index, directory) in written.subscriptions.secret_dirs.iter().enumerate() {
         let key = format!("subscriptions.secret_dirs[{index}]");
         hold(directory.is_absolute(), &key, "must be an absolute path")?;
@@ -153,6 +154,7 @@ fn checked(mut written: Written, layer: Layer) -> Result<Config, Broken> {
         },
         topics,
         events: written.events,
+        schema_registry: written.schema_registry,
         subscriptions: written.subscriptions,
         retry: written.retry,
         router: written.router,
@@ -271,6 +273,31 @@ fn events(events: &[EventTopic], own: &Topics) -> Checked {
         hold(may_be_read, &key, rule)?;
     }
     Ok(())
+}
+
+fn schema_registry(registry: &SchemaRegistrySettings) -> Checked {
+    let has_password = registry.password.expose().is_some();
+    hold(
+        registry.username.is_empty() != has_password,
+        "schema_registry.username",
+        "must be set together with `schema_registry.password`, or neither",
+    )?;
+    hold(
+        registry.bearer_token.expose().is_none() || !has_password,
+        "schema_registry.bearer_token",
+        "must be empty beside `schema_registry.username`",
+    )?;
+    hold(
+        registry.certificate_file.is_some() == registry.key_file.is_some(),
+        "schema_registry.certificate_file",
+        "must be set together with `schema_registry.key_file`, or neither",
+    )?;
+    let least = Duration::from_millis(100);
+    let minute = Duration::from_mins(1);
+    duration("schema_registry.timeout", registry.timeout, least, minute)?;
+    let key = "schema_registry.longest_wait";
+    duration(key, registry.longest_wait, least, 5 * minute)?;
+    range("schema_registry.cache", registry.cache, 16, 1_000_000)
 }
 
 fn http(http: &HttpSettings) -> Checked {

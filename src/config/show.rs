@@ -5,6 +5,9 @@ use toml::Value;
 
 use super::{Config, Properties};
 
+/// Settings whose values are never shown.
+const SECRETS: [&str; 2] = ["schema_registry.password", "schema_registry.bearer_token"];
+
 /// One setting as `config show` prints it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Setting {
@@ -31,9 +34,10 @@ impl Config {
     }
 
     fn shown(&self, key: &str, value: &Value) -> String {
-        let is_secret = key
-            .strip_prefix("kafka.properties.")
-            .is_some_and(Properties::is_secret);
+        let is_secret = match key.strip_prefix("kafka.properties.") {
+            Some(property) => Properties::is_secret(property),
+            None => SECRETS.contains(&key),
+        };
         match &self.http.proxy {
             _ if is_secret => "(redacted)".to_owned(),
             // It may hold a password; the proxy itself shows none.

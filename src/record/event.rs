@@ -1,17 +1,22 @@
-//! A business event, as upstream systems produce it: the plain JSON form.
-
-use serde_json::value::RawValue;
+//! A business event: what the router knows of one, whatever form it came in.
+//!
+//! Every form is brought to one [`Document`], the JSON that filters, fields and bodies work on
+//! (`router::event_form`); here its members are read, as the plain form or as a CloudEvent.
 
 use crate::clock::Timestamp;
-use crate::record::json_object::{self, JsonError, Members};
+use crate::record::json_object::{JsonError, shown_name};
+use crate::record::json_text::{Document, Kind, Node};
 use crate::record::subscription_key::is_key_part;
 use crate::record::{Coordinates, EventKey, rfc_3339};
 
 const DEFAULT_TENANT: &str = "default";
 const LONGEST_TYPE: usize = 256;
 const LONGEST_ID: usize = 512;
+const LONGEST_SOURCE: usize = 2_048;
+/// The version of CloudEvents that is read.
+const SPECVERSION: &str = "1.0";
 
-/// An event whose required members are there and well formed. All members keep their source text.
+/// An event whose required members are there and well formed.
 #[derive(Clone, Debug)]
 pub struct Event {
     at: Coordinates,
@@ -19,11 +24,23 @@ pub struct Event {
     event_type: String,
     tenant: String,
     timestamp: String,
-    members: Members,
+    /// Of a CloudEvent.
+    source: Option<String>,
+}
+
+/// What a document was before it was JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Envelope {
+    /// JSON: the plain form, or a CloudEvent if it has a member `specversion`.
+    Json,
+    /// Avro, which has no way to leave a field out: as JSON, but `null` is absence.
+    Avro,
+    /// A CloudEvent, as its headers say.
+    CloudEvent,
 }
 
 /// Why a record is not an event. A member that is there must have its type: `null` is not absence,
-/// but for `data`, which may be any JSON value.
+/// but for `data`, which may be any JSON value, and in Avro.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum EventError {
     /// Not a JSON object that can be used.
@@ -43,6 +60,9 @@ pub enum EventError {
         "`tenant` is not a string of 1 to 128 of A-Z a-z 0-9 . _ ~ -, without a dot at the start"
     )]
     BadTenant,
+    /// `id` is missing in a CloudEvent.
+    #[error("`id` is missing, which a CloudEvent requires")]
+    NoId,
     /// `id` is empty, too long, holds control characters or is not a string.
     #[error("`id` is not a string of 1 to {LONGEST_ID} bytes without control characters")]
     BadId,
@@ -55,59 +75,91 @@ pub enum EventError {
     /// `timestamp` and its alias `time` are both given.
     #[error("both `timestamp` and its alias `time` are given")]
     TwoTimestamps,
+    /// `source` is missing in a CloudEvent, or cannot be used.
+    #[error(
+        "`source` is not a string of 1 to {LONGEST_SOURCE} bytes without control characters, which a CloudEvent requires"
+    )]
+    BadSource,
+    /// A CloudEvent of another version, or of none.
+    #[error("`specversion` is not \"{SPECVERSION}\", the version of CloudEvents that is read")]
+    BadSpecversion,
+    /// `data_base64` is not base64, stands beside `data`, or does not hold what `datacontenttype` says.
+    #[error("`data_base64`: {0}")]
+    BadDataBase64(&'static str),
 }
 
 impl EventError {
     /// A short name from a fixed set, for metrics and the header `hooktide-reason`.
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::Json(JsonError::NotUtf8 { .. }) => "not_utf8",
-            Self::Json(JsonError::NotJson { .. }) => "not_json",
-            Self::Json(JsonError::NotAnObject) => "not_an_object",
-            Self::Json(JsonError::TooDeep) => "too_deep",
-            Self::Json(JsonError::DuplicateMember { .. }) => "duplicate_member",
+            Self::Json(error) => error.reason(),
             Self::NoType => "no_type",
             Self::BadType => "bad_type",
             Self::NoData => "no_data",
             Self::BadTenant => "bad_tenant",
+            Self::NoId => "no_id",
             Self::BadId => "bad_id",
             Self::BadTimestamp { .. } => "bad_timestamp",
             Self::TwoTimestamps => "two_timestamps",
+            Self::BadSource => "bad_source",
+            Self::BadSpecversion => "bad_specversion",
+            Self::BadDataBase64(_) => "bad_data_base64",
         }
     }
 }
 
 impl Event {
-    /// Reads the value of a record that stands at `at` and has the time `record_timestamp`.
+    /// Reads a record's value as JSON: the plain form, or a structured CloudEvent. The record stands
+    /// at `at` and has the time `record_timestamp`.
     pub fn parse(
         value: &[u8],
         at: &Coordinates,
         record_timestamp: Timestamp,
     ) -> Result<Self, EventError> {
-        let members = json_object::members(value)?;
-        let event_type = find(&members, "type").ok_or(EventError::NoType)?;
+        let document = document(value)?;
+        Self::read(&document, Envelope::Json, at, record_timestamp)
+    }
+
+    /// Reads the members of a document.
+    pub fn read(
+        document: &Document<'_>,
+        envelope: Envelope,
+        at: &Coordinates,
+        record_timestamp: Timestamp,
+    ) -> Result<Self, EventError> {
+        let members = Found { document, envelope };
+        let is_cloud_event = is_cloud_event(document, envelope);
+        let source = match is_cloud_event {
+            true => Some(members.cloud_event_source()?),
+            false => None,
+        };
+        let event_type = members.get("type").ok_or(EventError::NoType)?;
         let event_type = string(event_type)
             .filter(|text| is_event_type(text))
             .ok_or(EventError::BadType)?;
-        find(&members, "data").ok_or(EventError::NoData)?;
-        let tenant = match find(&members, "tenant") {
-            Some(raw) => string(raw)
+        if !is_cloud_event {
+            document.member("data").ok_or(EventError::NoData)?;
+        }
+        let tenant = match members.get("tenant") {
+            Some(node) => string(node)
                 .filter(|text| is_key_part(text))
                 .ok_or(EventError::BadTenant)?,
             None => DEFAULT_TENANT.to_owned(),
         };
-        let id = match find(&members, "id") {
-            Some(raw) => Some(
-                string(raw)
+        let id = match members.get("id") {
+            Some(node) => Some(
+                string(node)
                     .filter(|text| is_event_id(text))
                     .ok_or(EventError::BadId)?,
             ),
+            None if is_cloud_event => return Err(EventError::NoId),
             None => None,
         };
-        let timestamp = match (find(&members, "timestamp"), find(&members, "time")) {
-            (Some(_), Some(_)) => return Err(EventError::TwoTimestamps),
-            (Some(raw), None) => time_text(raw, "timestamp")?,
-            (None, Some(raw)) => time_text(raw, "time")?,
+        let timestamp = match (members.get("timestamp"), members.get("time")) {
+            (Some(_), Some(_)) if !is_cloud_event => return Err(EventError::TwoTimestamps),
+            // In a CloudEvent `timestamp` is somebody's extension.
+            (_, Some(node)) => time_text(node, "time")?,
+            (Some(node), None) => time_text(node, "timestamp")?,
             (None, None) => record_timestamp.to_string(),
         };
         Ok(Self {
@@ -116,7 +168,7 @@ impl Event {
             event_type,
             tenant,
             timestamp,
-            members,
+            source,
         })
     }
 
@@ -142,9 +194,14 @@ impl Event {
         }
     }
 
-    /// Where it comes from, for the delivery id: its topic's name.
-    pub fn source(&self) -> &str {
-        &self.at.topic
+    /// Where it comes from, for the delivery id: a CloudEvent's `source`, else its topic's name.
+    pub fn origin(&self) -> &str {
+        self.source.as_deref().unwrap_or(&self.at.topic)
+    }
+
+    /// A CloudEvent's `source`; none of an event in another form.
+    pub fn source(&self) -> Option<&str> {
+        self.source.as_deref()
     }
 
     /// Where its record stands.
@@ -167,43 +224,75 @@ impl Event {
     pub fn timestamp(&self) -> &str {
         &self.timestamp
     }
+}
 
-    /// The source text of a top-level member, by its unescaped name.
-    pub fn member(&self, name: &str) -> Option<&RawValue> {
-        find(&self.members, name)
+/// Reads bytes as a JSON object that can be an event's document: each name once.
+pub fn document(bytes: &[u8]) -> Result<Document<'_>, JsonError> {
+    let text = str::from_utf8(bytes).map_err(|error| JsonError::NotUtf8 {
+        at: error.valid_up_to(),
+    })?;
+    let document = Document::parse_str(text).map_err(JsonError::from)?;
+    match document.duplicate() {
+        Some(name) => Err(JsonError::DuplicateMember {
+            name: shown_name(&String::from_utf8_lossy(&name)),
+        }),
+        None => Ok(document),
+    }
+}
+
+/// Whether a document is to be read as a CloudEvent.
+pub fn is_cloud_event(document: &Document<'_>, envelope: Envelope) -> bool {
+    match envelope {
+        Envelope::CloudEvent => true,
+        Envelope::Json | Envelope::Avro => document.member("specversion").is_some(),
+    }
+}
+
+/// The members of a document that are there.
+struct Found<'d, 'a> {
+    document: &'d Document<'a>,
+    envelope: Envelope,
+}
+
+impl<'a> Found<'_, 'a> {
+    fn get(&self, name: &str) -> Option<Node<'a>> {
+        let node = self.document.member(name)?;
+        let is_absent = self.envelope == Envelope::Avro && node.kind() == Kind::Null;
+        (!is_absent).then_some(node)
     }
 
-    /// All top-level members in their order: unescaped name and source text.
-    pub fn members(&self) -> impl Iterator<Item = (&str, &RawValue)> {
-        self.members
-            .iter()
-            .map(|(name, value)| (name.as_str(), &**value))
+    fn cloud_event_source(&self) -> Result<String, EventError> {
+        let version = self.get("specversion").and_then(string);
+        if version.as_deref() != Some(SPECVERSION) {
+            return Err(EventError::BadSpecversion);
+        }
+        self.get("source")
+            .and_then(string)
+            .filter(|text| is_within(text, LONGEST_SOURCE))
+            .ok_or(EventError::BadSource)
     }
 }
 
 /// Whether a text can be an event's type.
 pub(super) fn is_event_type(text: &str) -> bool {
-    !text.is_empty() && text.len() <= LONGEST_TYPE && !text.chars().any(char::is_control)
+    is_within(text, LONGEST_TYPE)
 }
 
 /// Whether a text can be an event's id.
 pub(super) fn is_event_id(text: &str) -> bool {
-    !text.is_empty() && text.len() <= LONGEST_ID && !text.chars().any(char::is_control)
+    is_within(text, LONGEST_ID)
 }
 
-fn find<'a>(members: &'a Members, name: &str) -> Option<&'a RawValue> {
-    members
-        .iter()
-        .find(|(present, _)| present == name)
-        .map(|(_, value)| &**value)
+fn is_within(text: &str, longest: usize) -> bool {
+    !text.is_empty() && text.len() <= longest && !text.chars().any(char::is_control)
 }
 
-fn string(raw: &RawValue) -> Option<String> {
-    serde_json::from_str(raw.get()).ok()
+fn string(node: Node<'_>) -> Option<String> {
+    serde_json::from_str(node.text()).ok()
 }
 
-fn time_text(raw: &RawValue, member: &'static str) -> Result<String, EventError> {
-    string(raw)
+fn time_text(node: Node<'_>, member: &'static str) -> Result<String, EventError> {
+    string(node)
         .filter(|text| rfc_3339::parse(text).is_some())
         .ok_or(EventError::BadTimestamp { member })
 }
@@ -227,24 +316,10 @@ mod tests {
         assert_eq!(event.id(), Some("evt_1"));
         assert_eq!(event.id_or_position(), "evt_1");
         assert_eq!(event.key(), EventKey::Id("evt_1"));
-        assert_eq!(event.source(), "orders");
+        assert_eq!((event.source(), event.origin()), (None, "orders"));
         assert_eq!(event.event_type(), "order.created");
         assert_eq!(event.tenant(), "acme");
         assert_eq!(event.timestamp(), "2026-11-22T11:00:00+01:00");
-        assert_eq!(event.member("data").unwrap().get(), r#"{"a" : 1e3}"#);
-        assert_eq!(event.member("extra").unwrap().get(), "1.10");
-        assert!(event.member("other").is_none());
-        let names: Vec<_> = event.members().map(|(name, _)| name).collect();
-        let expected = [
-            "id",
-            "type",
-            "tenant",
-            "extra",
-            "timestamp",
-            "data",
-            "metadata",
-        ];
-        assert_eq!(names, expected);
     }
 
     #[test]
@@ -257,7 +332,6 @@ mod tests {
         assert_eq!(event.event_type(), "\u{e9}");
         assert_eq!(event.tenant(), "default");
         assert_eq!(event.timestamp(), "2026-11-22T10:00:00.007Z");
-        assert_eq!(event.member("data").unwrap().get(), "null");
         let event = parse(br#"{"type":"a","data":0,"time":"2026-11-22T10:00:00Z"}"#).unwrap();
         assert_eq!(event.timestamp(), "2026-11-22T10:00:00Z");
     }
@@ -331,6 +405,58 @@ mod tests {
         let now = "2026-11-22T10:00:00Z";
         let both = format!(r#"{{"type":"a","data":1,"time":"{now}","timestamp":"{now}"}}"#);
         check(both.as_bytes(), "two_timestamps");
+    }
+
+    #[test]
+    fn a_member_specversion_makes_a_cloud_event() {
+        let event = parse(
+            br#"{"specversion":"1.0","id":"1","source":"/shop","type":"order.created","tenant":"acme",
+                 "time":"2026-11-22T10:00:00Z","timestamp":7,"subject":"o1"}"#,
+        )
+        .unwrap();
+        assert_eq!((event.source(), event.origin()), (Some("/shop"), "/shop"));
+        assert_eq!(event.tenant(), "acme");
+        assert_eq!(event.timestamp(), "2026-11-22T10:00:00Z");
+        let event = parse(br#"{"specversion":"1.0","id":"1","source":"s","type":"t"}"#).unwrap();
+        assert_eq!(event.timestamp(), "2026-11-22T10:00:00.007Z");
+
+        fn check(members: &str, expected: EventError) {
+            let value = format!(r#"{{"specversion":"1.0"{members}}}"#);
+            assert_eq!(parse(value.as_bytes()).unwrap_err(), expected, "{value}");
+        }
+        check(r#","id":"1","source":"s""#, EventError::NoType);
+        check(r#","source":"s","type":"t""#, EventError::NoId);
+        check(r#","id":"1","type":"t""#, EventError::BadSource);
+        check(r#","id":"1","type":"t","source":"""#, EventError::BadSource);
+        check(
+            r#","id":"1","type":"t","source":null"#,
+            EventError::BadSource,
+        );
+        check(r#","id":null,"type":"t","source":"s""#, EventError::BadId);
+        for version in ["1", "null", r#""0.3""#, r#""1.0.2""#] {
+            let value = format!(r#"{{"specversion":{version},"id":"1","source":"s","type":"t"}}"#);
+            let refused = parse(value.as_bytes()).unwrap_err();
+            assert_eq!(refused, EventError::BadSpecversion, "{version}");
+        }
+    }
+
+    #[test]
+    fn null_is_absence_in_avro() {
+        let at = "orders/3/42".parse().unwrap();
+        let read = |value: &str| {
+            let document = document(value.as_bytes()).unwrap();
+            Event::read(&document, Envelope::Avro, &at, Timestamp::from_millis(0))
+        };
+        let event = read(
+            r#"{"type":"a","id":null,"tenant":null,"timestamp":null,"time":null,"data":null}"#,
+        )
+        .unwrap();
+        assert_eq!((event.id(), event.tenant()), (None, "default"));
+        assert_eq!(event.timestamp(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(
+            read(r#"{"type":null,"data":1}"#).unwrap_err(),
+            EventError::NoType
+        );
     }
 
     #[test]

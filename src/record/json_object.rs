@@ -6,6 +6,7 @@ use std::{fmt, str};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::record::json_text;
 use crate::secret;
 
 /// How many arrays and objects may stand in one another. Readers of JSON that call themselves for
@@ -49,6 +50,36 @@ pub enum JsonError {
     },
 }
 
+impl JsonError {
+    /// A short name from a fixed set, for metrics and the header `hooktide-reason`.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NotUtf8 { .. } => "not_utf8",
+            Self::NotJson { .. } => "not_json",
+            Self::NotAnObject => "not_an_object",
+            Self::TooDeep => "too_deep",
+            Self::DuplicateMember { .. } => "duplicate_member",
+        }
+    }
+
+    fn not_json(error: &serde_json::Error) -> Self {
+        Self::NotJson {
+            line: error.line(),
+            column: error.column(),
+        }
+    }
+}
+
+impl From<json_text::Error> for JsonError {
+    fn from(error: json_text::Error) -> Self {
+        match error {
+            json_text::Error::Syntax(error) => Self::not_json(&error),
+            json_text::Error::TooDeep => Self::TooDeep,
+            json_text::Error::NotAnObject => Self::NotAnObject,
+        }
+    }
+}
+
 /// The members of the object that `bytes` hold.
 pub(super) fn members(bytes: &[u8]) -> Result<Members, JsonError> {
     let text = str::from_utf8(bytes).map_err(|error| JsonError::NotUtf8 {
@@ -58,14 +89,15 @@ pub(super) fn members(bytes: &[u8]) -> Result<Members, JsonError> {
         return Err(JsonError::TooDeep);
     }
     if !text.trim_start().starts_with('{') {
-        let grammar = serde_json::from_str::<&RawValue>(text).map_err(|error| not_json(&error));
+        let grammar =
+            serde_json::from_str::<&RawValue>(text).map_err(|error| JsonError::not_json(&error));
         return Err(grammar.err().unwrap_or(JsonError::NotAnObject));
     }
     let mut reader = serde_json::Deserializer::from_str(text);
     let members = reader
         .deserialize_map(MembersVisitor)
         .and_then(|members| reader.end().map(|()| members))
-        .map_err(|error| not_json(&error))?;
+        .map_err(|error| JsonError::not_json(&error))?;
     match duplicate(&members) {
         Some(name) => Err(JsonError::DuplicateMember {
             name: shown_name(name),
@@ -84,13 +116,6 @@ pub(super) fn shown_name(name: &str) -> String {
     }
     let shown = |char: char| if char.is_control() { '\u{fffd}' } else { char };
     name.chars().take(SHOWN_NAME).map(shown).collect()
-}
-
-fn not_json(error: &serde_json::Error) -> JsonError {
-    JsonError::NotJson {
-        line: error.line(),
-        column: error.column(),
-    }
 }
 
 /// Counts brackets outside of strings. What is not JSON gives a number without meaning, and is

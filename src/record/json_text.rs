@@ -67,6 +67,14 @@ impl<'a> Node<'a> {
         serde_json::from_slice::<&RawValue>(text)?.try_into()
     }
 
+    /// The same of a text that is known to be UTF-8.
+    ///
+    /// # Errors
+    /// [`Error::Syntax`] and [`Error::TooDeep`].
+    pub fn parse_str(text: &'a str) -> Result<Self, Error> {
+        serde_json::from_str::<&RawValue>(text)?.try_into()
+    }
+
     /// The value as it was written.
     pub fn text(self) -> &'a str {
         self.0

@@ -93,7 +93,7 @@ pub fn fan_out<'a>(
             headers: TaskHeaders {
                 delivery_id: DeliveryId::derive(
                     event.tenant(),
-                    event.source(),
+                    event.origin(),
                     event.key(),
                     entry.key.id(),
                 ),

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::event_form::{EventForm, FormError, WriterSchema};
 use super::fan_out::fan_out;
 use crate::clock::Timestamp;
 use crate::endpoint_table::EndpointTable;
 use crate::kafka::record::{Incoming, Outgoing};
-use crate::record::json_text::Document;
-use crate::record::{DisabledReason, Event, Headers, Reject};
+use crate::record::{DisabledReason, Headers, Reject};
 use crate::subscription_table::SubscriptionTable;
 
 /// Where the router writes, and how much fits.
@@ -68,9 +68,10 @@ pub struct Routed {
     pub skipped: Vec<DisabledReason>,
 }
 
-/// Routes one record with the table as it is.
+/// Routes one record with the table as it is. `schema` is the one that the record names.
 pub fn route(
     record: &Incoming,
+    schema: Option<&WriterSchema>,
     table: &SubscriptionTable,
     endpoints: &EndpointTable,
     to: &Destinations,
@@ -87,16 +88,16 @@ pub fn route(
         return routed;
     };
     let seen = record.timestamp.unwrap_or(now);
-    let parsed = Event::parse(value, &record.at, seen)
-        .map_err(|error| (error.reason(), error.to_string()))
-        .and_then(|event| {
-            let document =
-                Document::parse(value).map_err(|error| ("not_json", error.to_string()))?;
-            Ok((event, document))
-        });
-    let (event, document) = match parsed {
-        Ok(parsed) => parsed,
-        Err((reason, message)) => {
+    let decoded =
+        EventForm::of(&record.headers, value).and_then(|form| form.decode(&record.headers, schema));
+    let read = decoded
+        .as_ref()
+        .map_err(FormError::clone)
+        .and_then(|decoded| decoded.read(&record.at, seen));
+    let (event, document) = match read {
+        Ok(read) => read,
+        Err(error) => {
+            let (reason, message) = (error.reason(), error.to_string());
             tracing::debug!(at = %record.at, reason, message, "event rejected");
             routed.result = Result::Rejected;
             routed.reject(record, reason, &message, to, now);
@@ -229,6 +230,7 @@ mod tests {
         assert_eq!(table.counts().invalid, 0);
         route(
             &record(value),
+            None,
             &table,
             &endpoints(),
             &to(),

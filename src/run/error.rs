@@ -6,6 +6,7 @@ use crate::kafka::table_reader::TableReaderError;
 use crate::kafka::topic_admin::TopicAdminError;
 use crate::retry::{LadderError, PolicyError};
 use crate::role::Role;
+use crate::schema_registry::SchemaRegistryError;
 use crate::telemetry::ServerError;
 
 /// Why a process ended other than by being told to.
@@ -51,6 +52,9 @@ pub enum RunError {
     /// Threads, signals, the runtime.
     #[error("cannot start: {0}")]
     Io(#[from] std::io::Error),
+    /// `schema_registry`.
+    #[error(transparent)]
+    SchemaRegistry(#[from] SchemaRegistryError),
     /// Two metrics of one name.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -64,6 +68,7 @@ impl RunError {
             | Self::Ladder(_)
             | Self::Schedule(_)
             | Self::HttpClient(_)
+            | Self::SchemaRegistry(_)
             | Self::TooFewFiles(_)
             | Self::Telemetry(_)
             | Self::TopicAdmin(TopicAdminError::Client(_))

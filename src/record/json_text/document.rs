@@ -1,6 +1,7 @@
 //! The root of an event, as filters and selections of fields see it.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::{Error, Kind, Name, Node, Path, Step, quote};
 
@@ -15,7 +16,18 @@ impl<'a> Document<'a> {
     /// # Errors
     /// Not JSON, nested too deep, or another value than an object.
     pub fn parse(text: &'a [u8]) -> Result<Self, Error> {
-        let root = Node::parse(text)?;
+        Self::of(Node::parse(text)?)
+    }
+
+    /// The same of a text that is known to be UTF-8.
+    ///
+    /// # Errors
+    /// As [`Document::parse`].
+    pub fn parse_str(text: &'a str) -> Result<Self, Error> {
+        Self::of(Node::parse_str(text)?)
+    }
+
+    fn of(root: Node<'a>) -> Result<Self, Error> {
         match root.kind() {
             Kind::Object => Ok(Self(root.members().collect())),
             Kind::Null | Kind::Bool | Kind::Number | Kind::String | Kind::Array => {
@@ -45,6 +57,22 @@ impl<'a> Document<'a> {
         self.0.iter().rposition(|(present, _)| present.is(name))
     }
 
+    /// A name that is given more than once, unescaped.
+    pub fn duplicate(&self) -> Option<Cow<'_, [u8]>> {
+        /// Fewer names than this are compared with each other: quicker than a set.
+        const FEW: usize = 16;
+        let names = || self.0.iter().map(|(name, _)| name.unescaped());
+        if self.0.len() < FEW {
+            return names()
+                .enumerate()
+                .find(|(index, name)| names().take(*index).any(|before| before == *name))
+                .map(|(_, name)| name);
+        }
+        // An object of a million members must not cost a million squared.
+        let mut seen = BTreeSet::new();
+        names().find(|name| !seen.insert(name.clone()))
+    }
+
     /// All members, repeated names and all.
     pub fn members(&self) -> &[(Name<'a>, Node<'a>)] {
         &self.0
@@ -71,6 +99,24 @@ mod tests {
         assert_eq!(text(&event, "timestamp").as_deref(), Some(r#""t""#));
         event.insert("timestamp", event.member("data").unwrap());
         assert_eq!(text(&event, "timestamp.x").as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn finds_a_repeated_name() {
+        fn check(names: impl Iterator<Item = String>, expected: Option<&str>) {
+            let members: Vec<_> = names.map(|name| format!("\"{name}\":1")).collect();
+            let text = format!("{{{}}}", members.join(","));
+            let document = Document::parse(text.as_bytes()).unwrap();
+            let found = document.duplicate();
+            assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{text}");
+        }
+        let numbers = |count: usize| (0..count).map(|number| number.to_string());
+        let again = |name: &str| std::iter::once(name.to_owned());
+        for count in [3, 15, 16, 100_000] {
+            check(numbers(count), None);
+            check(numbers(count).chain(again("1")), Some("1"));
+            check(numbers(count).chain(again("\\u0032")), Some("2"));
+        }
     }
 
     #[test]
