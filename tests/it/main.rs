@@ -20,6 +20,8 @@ mod delivery;
 mod dev;
 /// Endpoints that are disabled, paused, and told about.
 mod endpoints;
+/// Events that are not plain JSON: CloudEvents, Avro, JSON Schema, and the registry of schemas.
+mod forms;
 /// No endpoint can hurt another.
 mod isolation;
 /// Processes that come, go, die and return.
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         policy::tests(),
         table::tests(),
         rejects::tests(),
+        forms::tests(),
         delivery::tests(),
         signatures::tests(),
         isolation::tests(),

@@ -17,6 +17,7 @@ pub mod kafka;
 pub mod process;
 pub mod receiver;
 pub mod scene;
+pub mod schema_registry;
 pub mod topic_reader;
 pub mod verifiers;
 pub mod watchdog;
@@ -35,6 +36,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use broker::{Broker, StartError};
 use kafka::Kafka;
+use schema_registry::SchemaRegistry;
 
 /// What a test function returns.
 pub type Outcome = anyhow::Result<()>;
@@ -52,6 +54,7 @@ const THREADS: usize = 4;
 pub struct Test {
     name: &'static str,
     needs_kafka: bool,
+    needs_registry: bool,
     body: fn(Bed) -> Pin<Box<dyn Future<Output = Outcome>>>,
 }
 
@@ -66,8 +69,15 @@ impl Test {
         Self {
             name,
             needs_kafka,
+            needs_registry: false,
             body,
         }
+    }
+
+    /// The same with a schema registry.
+    pub fn with_registry(mut self) -> Self {
+        self.needs_registry = true;
+        self
     }
 
     fn into_trial(self) -> Trial {
@@ -84,10 +94,19 @@ impl Test {
             }
             Some(Err(error)) => return Err(Failed::from(error)),
         };
+        let registry = match self.needs_registry.then(the_registry) {
+            None => None,
+            Some(Ok(registry)) => Some(registry),
+            Some(Err(StartError::Missing(_))) if !is_ci() => {
+                return Ok(Completion::ignored_with("no schema registry"));
+            }
+            Some(Err(error)) => return Err(Failed::from(error)),
+        };
         let folder = watchdog::folder().join(self.name.replace("::", "."));
         fs::create_dir_all(&folder)?;
         let bed = Bed {
             kafka,
+            registry,
             folder: folder.clone(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -114,6 +133,7 @@ impl Test {
 #[derive(Clone)]
 pub struct Bed {
     kafka: Option<Kafka>,
+    registry: Option<&'static SchemaRegistry>,
     folder: PathBuf,
 }
 
@@ -125,6 +145,12 @@ impl Bed {
             .context("this test is not in its module's `kafka:` list")
     }
 
+    /// The schema registry of this run; an error when the test is not listed as `registry`.
+    pub fn registry(&self) -> anyhow::Result<&'static SchemaRegistry> {
+        self.registry
+            .context("this test is not in its module's `registry:` list")
+    }
+
     /// The same test with a broker that nobody else uses. None: this machine cannot start one.
     pub fn with_broker_apart(&self) -> anyhow::Result<Option<(Self, Broker)>> {
         let broker = match Broker::start_apart(&self.folder.join("broker")) {
@@ -134,6 +160,7 @@ impl Bed {
         };
         let bed = Self {
             kafka: Some(broker.kafka().clone()),
+            registry: self.registry,
             folder: self.folder.clone(),
         };
         Ok(Some((bed, broker)))
@@ -146,9 +173,14 @@ impl Bed {
 }
 
 /// `tests! { plain: a, b; kafka: c, d }` makes `pub fn tests()`, which lists those functions of the
-/// module: the plain ones run anywhere, the others need a broker.
+/// module: the plain ones run anywhere, the others need a broker, those of a third list, `registry:`, a
+/// schema registry besides.
 macro_rules! tests {
-    (plain: $($plain:ident),*; kafka: $($kafka:ident),* $(,)?) => {
+    (
+        plain: $($plain:ident),*;
+        kafka: $($kafka:ident),* $(,)?
+        $(; registry: $($registry:ident),* $(,)?)?
+    ) => {
         /// The tests of this module.
         pub fn tests() -> Vec<crate::support::Test> {
             vec![
@@ -162,6 +194,11 @@ macro_rules! tests {
                     true,
                     |bed| Box::pin($kafka(bed)),
                 ),)*
+                $($(crate::support::Test::new(
+                    concat!(module_path!(), "::", stringify!($registry)),
+                    true,
+                    |bed| Box::pin($registry(bed)),
+                ).with_registry(),)*)?
             ]
         }
     };
@@ -177,6 +214,9 @@ pub fn run(modules: impl IntoIterator<Item = Vec<Test>>) -> ExitCode {
     if let Some(Ok(broker)) = BROKER.get() {
         broker.stop();
     }
+    if let Some(Ok(registry)) = REGISTRY.get() {
+        registry.stop();
+    }
     watchdog::end();
     conclusion.exit_code()
 }
@@ -191,6 +231,18 @@ fn the_broker() -> Result<&'static Broker, StartError> {
         })
     };
     BROKER.get_or_init(start).as_ref().map_err(Clone::clone)
+}
+
+static REGISTRY: OnceLock<Result<SchemaRegistry, StartError>> = OnceLock::new();
+
+#[expect(clippy::print_stderr, reason = "what is skipped is said")]
+fn the_registry() -> Result<&'static SchemaRegistry, StartError> {
+    let start = || {
+        SchemaRegistry::start().inspect_err(|error| {
+            eprintln!("\n*** WITHOUT A SCHEMA REGISTRY no test that needs it runs: {error} ***\n");
+        })
+    };
+    REGISTRY.get_or_init(start).as_ref().map_err(Clone::clone)
 }
 
 fn is_ci() -> bool {

@@ -139,7 +139,7 @@ struct Started {
 }
 
 /// Runs a command to its end; the error holds what it said.
-fn run(command: &mut Command) -> Result<(), String> {
+pub fn run(command: &mut Command) -> Result<(), String> {
     let output = command
         .output()
         .map_err(|error| format!("{command:?}: {error}"))?;
