@@ -389,8 +389,6 @@ async fn a_registry_with_tls_and_a_password(bed: Bed) -> Outcome {
     let shown = |path: &Path| path.display().to_string();
     let settings = [
         ("schema_registry.urls", urls(&[registry.url()])),
-        ("schema_registry.username", "reader".to_owned()),
-        ("schema_registry.password", "wrong".to_owned()),
         ("schema_registry.ca_file", shown(&files.authority)),
         ("schema_registry.certificate_file", shown(&files.client.0)),
         ("schema_registry.key_file", shown(&files.client.1)),
@@ -407,21 +405,19 @@ async fn a_registry_with_tls_and_a_password(bed: Bed) -> Outcome {
     let topic = scene.installation.events_topic();
     let kafka = scene.installation.kafka();
     schema_registry::produce(kafka, &topic, confluent, &[numbered(0, 0)]).await?;
-    let process = scene.installation.start("a", BOTH)?;
+    let run = |password: (&str, &str)| {
+        let user = ("schema_registry.username", "reader");
+        let settings = [("instance_id", "a"), user, password];
+        scene.installation.start_with(BOTH, &settings)
+    };
+    let process = run(("schema_registry.password", "wrong one"))?;
     is_held(&process).await?;
     let log = process.log_text()?;
-    assert!(log.contains("401") && !log.contains("wrong"), "{log}");
+    assert!(log.contains("401") && !log.contains("wrong one"), "{log}");
     process.sigterm()?;
     process.wait_exit(SOON).await?;
 
-    let process = scene.installation.start_with(
-        BOTH,
-        &[
-            ("instance_id", "a"),
-            ("schema_registry.password__file", &shown(&secret)),
-        ],
-    );
-    let process = process?;
+    let process = run(("schema_registry.password__file", &shown(&secret)))?;
     process.wait_ready(READY).await?;
     let received = scene.receiver.wait_for_count("/hook", 1, SOON).await?;
     assert_eq!(ids(&received)?, ["evt_0_0"]);
@@ -447,7 +443,11 @@ impl Certificates {
         let signed = |name: &str| {
             let key = rcgen::KeyPair::generate()?;
             let names = vec!["127.0.0.1".to_owned()];
-            let certificate = rcgen::CertificateParams::new(names)?.signed_by(&key, &issuer)?;
+            let mut parameters = rcgen::CertificateParams::new(names)?;
+            // One that has its issuer's name passes for its own issuer.
+            let common = rcgen::DnType::CommonName;
+            parameters.distinguished_name.push(common, name);
+            let certificate = parameters.signed_by(&key, &issuer)?;
             let files = ["pem", "key"].map(|end| folder.join(format!("{name}.{end}")));
             std::fs::write(&files[0], certificate.pem())?;
             std::fs::write(&files[1], key.serialize_pem())?;
