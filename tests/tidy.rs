@@ -148,8 +148,13 @@ fn only_their_rooms_touch_kafka_and_the_http_client() {
                 const CLIENT: [&str; 3] = ["hyper::client", "hyper_util::client", "tower"];
                 source.forbid(&CLIENT, "only src/http touches it", offences);
             }
-            if source.path != "src/bench/bare_loop.rs" && source.path != "src/bench/error.rs" {
-                source.forbid(&["reqwest"], "only the bare loop uses it", offences);
+            if !source.belongs_to("src/schema_registry") {
+                let registry = ["schema_registry_converter"];
+                source.forbid(&registry, "only src/schema_registry touches it", offences);
+                if source.path != "src/bench/bare_loop.rs" && source.path != "src/bench/error.rs" {
+                    let rule = "only the bare loop and the registry's client use it";
+                    source.forbid(&["reqwest"], rule, offences);
+                }
             }
         }
     });

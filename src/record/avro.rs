@@ -5,6 +5,7 @@
 //! | Avro | JSON |
 //! |---|---|
 //! | null, boolean, int, long, string | the same; a long keeps all its digits |
+//! | string of a field with `"json": true` | the JSON value whose text it is |
 //! | float, double | the shortest number that reads back the same; `"NaN"`, `"Infinity"`, `"-Infinity"` |
 //! | bytes, fixed | a string, standard base64 |
 //! | enum | its symbol |

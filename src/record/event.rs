@@ -138,7 +138,7 @@ impl Event {
             .filter(|text| is_event_type(text))
             .ok_or(EventError::BadType)?;
         if !is_cloud_event {
-            document.member("data").ok_or(EventError::NoData)?;
+            members.find("data").ok_or(EventError::NoData)?;
         }
         let tenant = match members.get("tenant") {
             Some(node) => string(node)
@@ -255,8 +255,13 @@ struct Found<'d, 'a> {
 }
 
 impl<'a> Found<'_, 'a> {
+    /// Also as null.
+    fn find(&self, name: &str) -> Option<Node<'a>> {
+        self.document.member(name)
+    }
+
     fn get(&self, name: &str) -> Option<Node<'a>> {
-        let node = self.document.member(name)?;
+        let node = self.find(name)?;
         let is_absent = self.envelope == Envelope::Avro && node.kind() == Kind::Null;
         (!is_absent).then_some(node)
     }

@@ -200,10 +200,10 @@ mod tests {
                 prop_assert!(waiting <= 3 * RECORDS as i64, "{}", waiting);
                 prop_assert_eq!(intake.held().count(), intake.held_count());
             }
-            for partition in 0..4 {
+            for (partition, given) in given.iter_mut().enumerate() {
                 intake.hold(partition, false);
                 while intake.take(partition).is_some() {
-                    given[partition] += 1;
+                    *given += 1;
                 }
             }
             prop_assert_eq!(read, given);

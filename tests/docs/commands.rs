@@ -52,7 +52,7 @@ fn exit_codes() {
 }
 
 /// Another value for each setting, as the environment gives it and as `config show` has it.
-const CHANGED: [(&str, &str, &str); 54] = [
+const CHANGED: [(&str, &str, &str); 64] = [
     ("application_id", "other", "\"other\""),
     ("instance_id", "pod-0", "\"pod-0\""),
     ("kafka.bootstrap_servers", "broker:9093", "\"broker:9093\""),
@@ -68,6 +68,20 @@ const CHANGED: [(&str, &str, &str); 54] = [
     ),
     ("events.start", "earliest", "\"earliest\""),
     ("events.refresh", "1s", "\"1s\""),
+    (
+        "schema_registry.urls",
+        "[\"https://registry.example:8081\"]",
+        "[\"https://registry.example:8081\"]",
+    ),
+    ("schema_registry.username", "reader", "\"reader\""),
+    ("schema_registry.password", "hunter2", "(redacted)"),
+    ("schema_registry.bearer_token", "", "(redacted)"),
+    ("schema_registry.ca_file", "", "\"\""),
+    ("schema_registry.certificate_file", "c.pem", "\"c.pem\""),
+    ("schema_registry.key_file", "k.pem", "\"k.pem\""),
+    ("schema_registry.timeout", "1s", "\"1s\""),
+    ("schema_registry.longest_wait", "1m", "\"1m\""),
+    ("schema_registry.cache", "50", "50"),
     (
         "subscriptions.secret_env",
         "[\"WEBHOOK_*\"]",

@@ -58,7 +58,7 @@ fn of_an_event() {
     let code = shipped("src/record/event.rs");
     assert_eq!(
         described,
-        captures(r#"find\(&members, "([a-z]+)"\)"#, &code)
+        captures(r#"members\.(?:get|find)\("([a-z]+)"\)"#, &code)
     );
 }
 

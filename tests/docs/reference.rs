@@ -73,7 +73,17 @@ fn sections() -> BTreeMap<&'static str, BTreeSet<String>> {
     }
     let mut tasks = headers("src/record/task.rs");
     tasks.extend(literals_of("src/router", "traceparent"));
-    let mut rejects = text_arms("src/record/event.rs", "impl EventError", "fn reason");
+    let mut rejects = BTreeSet::new();
+    for (file, code) in [
+        ("src/record/event.rs", "impl EventError"),
+        ("src/record/json_object.rs", "impl JsonError"),
+        ("src/record/avro.rs", "impl AvroError"),
+        ("src/record/framing.rs", "impl FramingError"),
+        ("src/record/cloud_event.rs", "impl CloudEventError"),
+        ("src/router/event_form.rs", "impl FormError"),
+    ] {
+        rejects.extend(text_arms(file, code, "fn reason"));
+    }
     rejects.extend(literals_of("src/router", "too_large"));
     let deliveries = owned(["delivered", "dead", "cancelled"]);
     let counted = shipped("src/metrics/dispatcher.rs");

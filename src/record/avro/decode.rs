@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::shape::Shape;
 use super::{AvroError, AvroSchema, LONGEST_JSON, logical};
-use crate::record::json_text::{MAX_DEPTH, quote};
+use crate::record::json_text::{self, MAX_DEPTH, Node, quote};
 
 type Result<T> = std::result::Result<T, AvroError>;
 
@@ -74,6 +74,13 @@ impl<'a> Decoder<'a> {
                 let text = self.text()?;
                 self.write(&quote(text))
             }
+            Shape::Json => match Node::parse_str(self.text()?) {
+                Ok(node) => self.write(node.text()),
+                Err(json_text::Error::TooDeep) => Err(AvroError::TooDeep),
+                Err(json_text::Error::Syntax(_) | json_text::Error::NotAnObject) => {
+                    Err(AvroError::Invalid("a text that should be JSON"))
+                }
+            },
             Shape::Enum(symbols) => {
                 let symbol = usize::try_from(self.int()?).ok();
                 let symbol = symbol.and_then(|index| symbols.get(index));

@@ -9,6 +9,9 @@ use super::SchemaError;
 use super::logical::{MOST_SCALE, Unit};
 use crate::record::json_text::quote;
 
+/// The property of a field whose string is the text of any JSON value, as in our own schemas.
+const JSON: &str = "json";
+
 /// What stands where. Names and symbols are JSON strings already.
 #[derive(Clone, Debug)]
 pub(super) enum Shape {
@@ -20,6 +23,8 @@ pub(super) enum Shape {
     Double,
     Bytes,
     String,
+    /// A string that holds the text of a JSON value.
+    Json,
     Fixed(usize),
     Enum(Vec<String>),
     Array(Box<Shape>),
@@ -86,6 +91,8 @@ impl Shapes {
                 let name = record.name.fully_qualified_name(namespace);
                 let fields = record.fields.iter().map(|field| {
                     let shape = self.shape(&field.schema, name.namespace())?;
+                    let is_json = field.custom_attributes.get(JSON) == Some(&true.into());
+                    let shape = if is_json { as_json(shape) } else { shape };
                     Ok((quote(&field.name), shape))
                 });
                 let fields = fields.collect::<Result<_, SchemaError>>()?;
@@ -163,6 +170,15 @@ impl Shapes {
     fn define(&mut self, place: usize, shape: Shape) -> Shape {
         self.named[place] = Some(shape);
         Shape::Named(place)
+    }
+}
+
+/// The strings of a field that says so hold JSON.
+fn as_json(shape: Shape) -> Shape {
+    match shape {
+        Shape::String => Shape::Json,
+        Shape::Union(variants) => Shape::Union(variants.into_iter().map(as_json).collect()),
+        other => other,
     }
 }
 

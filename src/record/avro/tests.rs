@@ -118,6 +118,36 @@ fn named_and_nested() {
 }
 
 #[test]
+fn a_string_may_be_json() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/event.avsc");
+    let event = &std::fs::read_to_string(file).unwrap();
+    let of = |data: &str| {
+        let parts = [
+            vec![0],
+            counted(b"t"),
+            vec![0, 0],
+            counted(data.as_bytes()),
+            vec![0],
+        ];
+        parts.concat()
+    };
+    let expected = r#"{"id":null,"type":"t","tenant":null,"timestamp":null,"data":{"a" : 1.10},"metadata":null}"#;
+    check(event, &of(r#" {"a" : 1.10} "#), expected);
+    for wrong in ["", "{", r#"1,"type":"forged""#] {
+        refused(
+            event,
+            &of(wrong),
+            AvroError::Invalid("a text that should be JSON"),
+        );
+    }
+    refused(
+        event,
+        &of(&("[".repeat(129) + &"]".repeat(129))),
+        AvroError::TooDeep,
+    );
+}
+
+#[test]
 fn references_are_resolved() {
     let address = r#"{"type":"record","name":"shop.Address","fields":[{"name":"country","type":"shop.Country"}]}"#;
     let country = r#"{"type":"enum","name":"shop.Country","symbols":["AE","SA"]}"#;
