@@ -13,6 +13,7 @@ use url::Url;
 
 use super::usage::Usage;
 use super::{BenchError, load};
+use crate::http;
 
 /// What the loop says when it is done.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -47,7 +48,10 @@ async fn post(
     requests: u64,
     concurrency: usize,
 ) -> Result<Duration, BenchError> {
+    // Not used, but the client is not made without.
+    let tls = http::client_tls(None, None).map_err(std::io::Error::other)?;
     let client = Client::builder()
+        .tls_backend_preconfigured(tls)
         .no_proxy()
         .tcp_nodelay(true)
         .pool_max_idle_per_host(concurrency)

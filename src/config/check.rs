@@ -277,20 +277,21 @@ fn events(events: &[EventTopic], own: &Topics) -> Checked {
 
 fn schema_registry(registry: &SchemaRegistrySettings) -> Checked {
     let has_password = registry.password.expose().is_some();
-    hold(
-        registry.username.is_empty() != has_password,
-        "schema_registry.username",
-        "must be set together with `schema_registry.password`, or neither",
+    both(
+        ("schema_registry.username", !registry.username.is_empty()),
+        ("schema_registry.password", has_password),
     )?;
     hold(
         registry.bearer_token.expose().is_none() || !has_password,
         "schema_registry.bearer_token",
         "must be empty beside `schema_registry.username`",
     )?;
-    hold(
-        registry.certificate_file.is_some() == registry.key_file.is_some(),
-        "schema_registry.certificate_file",
-        "must be set together with `schema_registry.key_file`, or neither",
+    both(
+        (
+            "schema_registry.certificate_file",
+            registry.certificate_file.is_some(),
+        ),
+        ("schema_registry.key_file", registry.key_file.is_some()),
     )?;
     let least = Duration::from_millis(100);
     let minute = Duration::from_mins(1);
@@ -298,6 +299,16 @@ fn schema_registry(registry: &SchemaRegistrySettings) -> Checked {
     let key = "schema_registry.longest_wait";
     duration(key, registry.longest_wait, least, 5 * minute)?;
     range("schema_registry.cache", registry.cache, 16, 1_000_000)
+}
+
+/// Two settings of which each needs the other.
+fn both(one: (&str, bool), other: (&str, bool)) -> Checked {
+    let (set, missing) = match one.1 {
+        true => (one, other),
+        false => (other, one),
+    };
+    let rule = format!("must be set together with `{}`, or neither", missing.0);
+    hold(one.1 == other.1, set.0, rule)
 }
 
 fn http(http: &HttpSettings) -> Checked {

@@ -187,6 +187,33 @@ fn wrong_values_are_refused_by_name() {
     check("events.topics = 'a'", "events.topics");
     check("events.start = 'now'", "events.start");
     check("events.refresh = '0s'", "events.refresh");
+    for urls in [
+        "'https://a'",
+        "['ftp://a']",
+        "['registry:8081']",
+        "['https://u:hunter2@a']",
+        "['https://a/?token=hunter2']",
+    ] {
+        let file = format!("schema_registry.urls = {urls}");
+        check(&file, "schema_registry.urls");
+        assert!(!refusal(&file, &[]).contains("hunter2"), "{urls}");
+    }
+    for (members, key) in [
+        ("username = 'u'", "username"),
+        ("password = 'p'", "password"),
+        (
+            "username = 'u'\npassword = 'p'\nbearer_token = 't'",
+            "bearer_token",
+        ),
+        ("certificate_file = 'c'", "certificate_file"),
+        ("key_file = 'k'", "key_file"),
+        ("timeout = '2m'", "timeout"),
+        ("longest_wait = '0s'", "longest_wait"),
+        ("cache = 15", "cache"),
+    ] {
+        let file = format!("[schema_registry]\n{members}");
+        check(&file, &format!("schema_registry.{key}"));
+    }
     check(
         "subscriptions.secret_dirs = ['run']",
         "subscriptions.secret_dirs[0]",

@@ -3,7 +3,8 @@
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::kafka::record::Incoming;
-use crate::record::{Coordinates, Event, Inscription, RecordedAttempt, TaskHeaders};
+use crate::record::{Coordinates, Inscription, RecordedAttempt, TaskHeaders};
+use crate::router::event_form::EventForm;
 use crate::topic::Topic;
 
 /// The topics that tell the whole story.
@@ -114,7 +115,11 @@ fn event(record: &Incoming) -> Sighting {
         return Sighting::Nothing;
     };
     let appended = record.timestamp.unwrap_or(Timestamp::from_millis(0));
-    match Event::parse(value, &record.at, appended) {
+    // Without schemas: here nobody writes with one.
+    let read = EventForm::of(&record.headers, value)
+        .and_then(|form| form.decode(&record.headers, None))
+        .and_then(|decoded| Ok(decoded.read(&record.at, appended)?.0));
+    match read {
         Ok(event) => Sighting::Event {
             at: record.at.clone(),
             id: event.id_or_position(),
