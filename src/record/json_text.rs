@@ -152,22 +152,40 @@ impl<'a> TryFrom<&'a RawValue> for Node<'a> {
 
 /// The name of an object's member, as source text.
 #[derive(Clone, Debug)]
-pub struct Name<'a>(Cow<'a, str>);
+pub struct Name<'a> {
+    source: Cow<'a, str>,
+    /// Looked for once: names are compared often, and hardly one has any.
+    has_escapes: bool,
+}
 
-impl Name<'_> {
+impl<'a> Name<'a> {
+    fn new(source: Cow<'a, str>) -> Self {
+        let has_escapes = source.as_bytes().contains(&b'\\');
+        Self {
+            source,
+            has_escapes,
+        }
+    }
+
     /// The name as it was written, in its quotes.
     pub fn source(&self) -> &str {
-        &self.0
+        &self.source
     }
 
     /// Whether it says this; `"\u0061"` says `a`.
     pub fn is(&self, name: &str) -> bool {
-        *self.unescaped() == *name.as_bytes()
+        match self.has_escapes {
+            false => unquoted(&self.source) == name,
+            true => *self.unescaped() == *name.as_bytes(),
+        }
     }
 
     /// What it says, in the encoding of [`Node::string`].
     pub fn unescaped(&self) -> Cow<'_, [u8]> {
-        escapes::unescape(unquoted(&self.0))
+        match self.has_escapes {
+            false => Cow::Borrowed(unquoted(&self.source).as_bytes()),
+            true => escapes::unescape(unquoted(&self.source)),
+        }
     }
 }
 
@@ -184,7 +202,7 @@ impl<'a> Iterator for Members<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let name = scan::next_value(self.text, &mut self.at)?;
         let value = scan::next_value(self.text, &mut self.at)?;
-        Some((Name(Cow::Borrowed(name)), Node(value)))
+        Some((Name::new(Cow::Borrowed(name)), Node(value)))
     }
 }
 

@@ -38,7 +38,7 @@ impl<'a> Document<'a> {
 
     /// Adds a member behind those that are there: from here on its name leads to this value.
     pub fn insert(&mut self, name: &str, value: Node<'a>) {
-        self.0.push((Name(Cow::Owned(quote(name))), value));
+        self.0.push((Name::new(Cow::Owned(quote(name))), value));
     }
 
     /// The member of this name.
