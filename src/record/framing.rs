@@ -66,6 +66,11 @@ impl FramingError {
 }
 
 impl<'a> Framed<'a> {
+    /// Whether a header names the schema: whatever the value begins with, it was written with one.
+    pub fn is_in_header(headers: &Headers) -> bool {
+        headers.get(HEADER).is_some()
+    }
+
     /// The framing of a record. None if it has none: neither the header nor a zero byte.
     ///
     /// # Errors

@@ -129,6 +129,7 @@ impl<'r> EventForm<'r> {
         if cloud_event::is_binary(headers) {
             // Bytes that are said to be neither JSON nor Avro may begin with anything.
             let may_be_framed = Media::of(content_type) != Media::Opaque
+                || Framed::is_in_header(headers)
                 || content_type.is_some_and(|media| cloud_event::essence(media).contains("avro"));
             let framed = match may_be_framed {
                 true => Framed::find(headers, value)?,

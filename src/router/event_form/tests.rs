@@ -125,6 +125,15 @@ fn every_form_gives_the_same_body() {
         DATA_BYTES,
     ]
     .concat();
+    with_avro[6].1 = "application/octet-stream";
+    let mut beside = headers(&with_avro);
+    beside.push(
+        "__value_schema_id",
+        Some(Bytes::from_static(&[0, 0, 0, 0, 7])),
+    );
+    let found = rendered(&beside, DATA_BYTES, Some(&avro(AVRO_DATA)));
+    let expected = (BODY.to_owned(), "acme".to_owned(), "/shop".to_owned());
+    assert_eq!(found, Ok(expected));
     let json = || WriterSchema::Known(Arc::new(Schema::Json));
     check(&[], &framed(1, &event), Some(avro(AVRO_EVENT)), "events");
     check(&[], &framed(1, plain), Some(json()), "events");

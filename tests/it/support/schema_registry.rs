@@ -205,7 +205,12 @@ fn binary() -> Result<PathBuf, StartError> {
             .args(["build", "-o"])
             .arg(folder.join("schema-registry"));
         // The module stands in the folder of the tests, and is not touched.
-        run(build.args(["-mod=readonly", PACKAGE]).current_dir(SOURCES))
+        run(build.args(["-mod=readonly", PACKAGE]).current_dir(SOURCES))?;
+        // Go itself is not needed any more.
+        fs::remove_dir_all(folder.join("go")).or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(error.to_string()),
+        })
     })?;
     Ok(folder.join("schema-registry"))
 }
