@@ -51,6 +51,8 @@ const SWEEP: Duration = Duration::from_millis(100);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How many records one partition may give in its turn.
 const TURN: usize = 256;
+/// How many records of a held partition have their schemas asked for.
+const LOOK_AHEAD: usize = 256;
 /// How long offsets that moved without an output may stay uncommitted.
 const IDLE_COMMIT: Duration = Duration::from_secs(1);
 /// How long a revocation waits for the transaction under way.
@@ -360,6 +362,9 @@ impl Router {
                     return;
                 }
                 let Some(schema) = self.schema_of(record) else {
+                    // Those behind it are asked for at the same time, not one after the other.
+                    let ahead = self.intake.waiting(index).take(LOOK_AHEAD);
+                    ahead.for_each(|record| drop(self.schema_of(record)));
                     self.intake.hold(index, true);
                     break;
                 };

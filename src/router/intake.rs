@@ -76,6 +76,14 @@ impl Intake {
         self.lanes.get(partition)?.queue.front()
     }
 
+    /// What is waiting of a partition, in its order.
+    pub fn waiting(&self, partition: usize) -> impl Iterator<Item = &Incoming> {
+        self.lanes
+            .get(partition)
+            .into_iter()
+            .flat_map(|lane| &lane.queue)
+    }
+
     /// Gives the next record of a partition out, unless it is held.
     pub fn take(&mut self, partition: usize) -> Option<Incoming> {
         let lane = self.lanes.get_mut(partition).filter(|lane| !lane.is_held)?;

@@ -228,6 +228,10 @@ async fn what_cannot_be_decoded_is_kept(bed: Bed) -> Outcome {
     let process = scene.run("a").await?;
     let unknown = b"\x00\x7f\xff\xff\xff\x02";
     let batch = "application/cloudevents-batch+json";
+    let others = (1..=20).map(|id| {
+        let value = [&[0, 0x7f, 0xff, 0xff, id], &b"x"[..]].concat();
+        (NewRecord::value(value), "unknown_schema")
+    });
     let bad = [
         (NewRecord::value(unknown), "unknown_schema"),
         (NewRecord::value(b"\x00\x00\x00"), "truncated_framing"),
@@ -245,12 +249,14 @@ async fn what_cannot_be_decoded_is_kept(bed: Bed) -> Outcome {
         ),
         (NewRecord::value(unknown), "unknown_schema"),
     ];
+    let bad: Vec<_> = bad.into_iter().chain(others).collect();
     rejected(&scene, &bad).await?;
     let metrics = process.metrics().await?;
     let unknown = [("reason", "unknown_schema")];
-    assert_eq!(metrics.sum("hooktide_rejects_total", &unknown), 2.0);
+    assert_eq!(metrics.sum("hooktide_rejects_total", &unknown), 22.0);
     let asked = "hooktide_schema_registry_requests_total";
-    assert_eq!(metrics.sum(asked, &[("result", "unknown")]), 1.0);
+    // Each id once.
+    assert_eq!(metrics.sum(asked, &[("result", "unknown")]), 21.0);
     Ok(())
 }
 

@@ -265,3 +265,40 @@ fn opaque_data_may_begin_with_anything() {
     let (body, ..) = rendered(&headers(&all), b"\x00\x00\x00\x00\x07x", None).unwrap();
     assert!(body.contains(r#""data":"AAAAAAd4""#), "{body}");
 }
+
+proptest::proptest! {
+    /// Whatever comes, it is an event whose body is JSON, or an error of a fixed set.
+    #[test]
+    fn any_record_is_an_event_or_an_error(
+        names in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "ce_data", "ce_\"",
+                "content-type", "__value_schema_id",
+            ]),
+            0..8,
+        ),
+        texts in proptest::collection::vec(
+            proptest::sample::select(vec![
+                &b"1.0"[..], b"a", b"\"", b"\xff", b"text/plain", b"image/png", b"\x00\x00\x00\x00\x01",
+                b"application/cloudevents+json", b"2026-11-22T10:00:00Z",
+            ]),
+            8,
+        ),
+        value in proptest::sample::select(vec![
+            &b""[..], b"1", b"{", b"\"\\ud800\"", b"\x00\x00\x00\x00\x01\x02a\x04", b"\xff",
+            br#"{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"AP8="}"#,
+            br#"{"type":"a","data":"\ud800","time":"2026-11-22T10:00:00Z"}"#,
+        ]),
+        has_schema: bool,
+    ) {
+        let mut headers = Headers::new();
+        for (name, text) in names.into_iter().zip(texts) {
+            headers.push(name, Some(Bytes::from_static(text)));
+        }
+        let schema = avro(r#"{"type":"record","name":"R","fields":[
+            {"name":"type","type":"string"},{"name":"data","type":"int"}]}"#);
+        if let Ok((body, ..)) = rendered(&headers, value, has_schema.then_some(&schema)) {
+            proptest::prop_assert!(Node::parse(body.as_bytes()).is_ok(), "{}", body);
+        }
+    }
+}
