@@ -189,6 +189,8 @@ pub struct RouterSettings {
     pub batch_records: usize,
     /// The most bytes of events in one transaction.
     pub batch_bytes: ByteSize,
+    /// The work that a template may do for one event, at least 1,000.
+    pub template_fuel: u64,
 }
 
 /// `dispatcher`.
@@ -380,6 +382,7 @@ impl Config {
         Rules {
             default_timeout: self.http.timeout,
             max_timeout: self.http.max_timeout,
+            template_fuel: self.router.template_fuel,
             ..Rules::default()
         }
     }

@@ -111,7 +111,7 @@ mod tests {
         let registry = Registry::new();
         let all = KafkaMetrics::register(&registry).unwrap();
         let router = RouterMetrics::register(&registry).unwrap();
-        let dispatcher = DispatcherMetrics::register(&registry).unwrap();
+        let dispatcher = DispatcherMetrics::register(&registry, &all).unwrap();
         let http = HttpMetrics::register(&registry).unwrap();
         register_process(&registry).unwrap();
         http.connection_opened();
@@ -126,6 +126,7 @@ mod tests {
         router.waited_for_table(Duration::ZERO);
         dispatcher.holds(0, 2, 512);
         router.event("orders", "matched", 2);
+        router.unfiltered("missing");
         dispatcher.delivered(true, Duration::from_millis(100));
         let exchange = Exchange {
             duration: Duration::ZERO,
@@ -147,6 +148,7 @@ mod tests {
             r#"hooktide_attempts_total{outcome="retry",status_class="5xx"} 1"#,
             "hooktide_attempt_duration_seconds_count 1",
             "hooktide_tasks_total 2",
+            r#"hooktide_filter_errors_total{reason="missing"} 1"#,
             r#"hooktide_delivery_latency_seconds_count{first="true"} 1"#,
             "hooktide_in_flight_requests 0",
             r#"hooktide_retry_lateness_seconds_bucket{tier="5s",le="0.1"} 1"#,

@@ -12,6 +12,7 @@
 //! A partition whose next record names a schema that is not known yet is held; its records wait in
 //! memory, in their order, and nothing of them is committed. The others go on.
 
+pub mod complaints;
 pub mod event_form;
 pub mod fan_out;
 pub mod filter;
@@ -37,9 +38,11 @@ use crate::kafka::record::{Incoming, Outgoing};
 use crate::kafka::subscription_reader::SubscriptionReader;
 use crate::metrics::{KafkaMetrics, RouterMetrics};
 use crate::offset_tracker::FinishedSet;
+use crate::record::Reason;
 use crate::schema_registry::{Lookup, SchemaRegistry};
 use crate::telemetry::{Component, State};
 use crate::topic::Topics;
+use complaints::Complaints;
 use event_form::{EventForm, WriterSchema};
 use intake::Intake;
 use routing::{Destinations, route};
@@ -71,6 +74,8 @@ pub struct Settings {
     /// How many bytes of events or of tasks go into one transaction at most (one event may exceed
     /// it: all its tasks go together).
     pub batch_bytes: usize,
+    /// Who says what its notices say.
+    pub instance: String,
 }
 
 /// What events are decoded and matched with.
@@ -105,6 +110,7 @@ pub struct Router {
     next_input: usize,
     /// Where matching goes on.
     next_match: usize,
+    complaints: Complaints,
     last_commit: Instant,
     /// What the group is subscribed to; none before the first look.
     subscribed: Option<Vec<String>>,
@@ -133,8 +139,10 @@ impl Router {
         tables.subscriptions.wake_on_change(member.waker().clone());
         tables.endpoints.wake_on_change(member.waker().clone());
         tables.schemas.wake_on_change(member.waker().clone());
+        let notices = Arc::clone(&settings.to.notices);
         Self {
             intake: Intake::new(settings.batch_records, settings.batch_bytes),
+            complaints: Complaints::new(settings.instance.clone(), notices),
             member,
             tables,
             settings,
@@ -288,6 +296,7 @@ impl Router {
     fn drop_assignment(&mut self) {
         self.inputs.clear();
         self.intake.reset(0);
+        self.complaints.forget();
         self.health.set(State::Starting);
     }
 
@@ -379,7 +388,7 @@ impl Router {
 
     /// What one record becomes; the bytes of that.
     fn match_one(
-        &self,
+        &mut self,
         record: &Incoming,
         schema: Option<&WriterSchema>,
         records: &mut Vec<Outgoing>,
@@ -397,6 +406,14 @@ impl Router {
         }
         for reason in routed.rejects {
             self.kafka_metrics.rejected(reason);
+        }
+        for _ in 0..routed.undeliverable {
+            self.kafka_metrics.dead_lettered(Reason::Undeliverable);
+        }
+        for failed in &routed.unfiltered {
+            self.metrics.unfiltered(failed.failure.reason.as_str());
+            let now = Timestamp::now();
+            records.extend(self.complaints.about(failed, &record.at, now));
         }
         let bytes = routed.records.iter().map(Outgoing::size).sum();
         records.extend(routed.records);

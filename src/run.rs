@@ -44,10 +44,6 @@ use crate::subscription_table::SubscriptionTable;
 use crate::telemetry::{Component, Health, TelemetryServer};
 use crate::topic::Topic;
 
-/// Room for the headers that a task gains on its way, below the topics' `max.message.bytes`.
-const HEADER_ROOM: usize = 16 * 1024;
-/// The longest value that a reject keeps: enough to see what it was, its digest tells the rest.
-const LONGEST_REJECT: usize = 256 * 1024;
 /// How often an unreachable cluster is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// How long background work may take to end after the roles have.
@@ -325,12 +321,8 @@ impl Process<'_> {
     ) -> Result<JoinHandle<Result<(), MemberError>>, RunError> {
         let role = Role::Router;
         let settings = router::Settings {
-            to: Destinations {
-                deliveries: self.config.topics.name(Topic::Deliveries).into(),
-                rejects: self.config.topics.name(Topic::Rejects).into(),
-                longest_body: self.facts.max_message_bytes.saturating_sub(HEADER_ROOM),
-                longest_reject: LONGEST_REJECT.min(self.facts.max_message_bytes / 2),
-            },
+            to: Destinations::new(&self.config.topics, self.facts.max_message_bytes),
+            instance: self.instance.clone(),
             batch_records: self.config.router.batch_records,
             batch_bytes: self.config.router.batch_bytes.as_len(),
             events: self.config.events.clone(),
@@ -383,7 +375,7 @@ impl Process<'_> {
             endpoints: Arc::clone(self.endpoints),
             secrets: config.secret_store(),
             settings: self.dispatcher_settings(user_agent)?,
-            metrics: DispatcherMetrics::register(self.registry)?,
+            metrics: DispatcherMetrics::register(self.registry, self.kafka_metrics)?,
             health: self.health.component(role.as_str(), Instant::now()),
         };
         let member = self.member_settings(role);

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use crate::record::SubscriptionKey;
 use crate::record::subscription::{Rules, State, Subscription, SubscriptionError};
-use crate::router::filter::{FilterError, FilterSet};
+use crate::router::filter::{Expression, ExpressionError, FilterError, FilterSet};
 use crate::router::matcher::Matcher;
-use crate::router::payload::{Fields, FieldsError};
+use crate::router::payload::{Shape, ShapeError};
 
 /// How many changes are remembered.
 const RECENT: usize = 10_000;
@@ -22,8 +22,10 @@ pub struct Compiled {
     pub subscription: Subscription,
     /// Which events, beyond their type.
     pub filters: FilterSet,
-    /// Which parts of them; none for all.
-    pub fields: Option<Fields>,
+    /// `where`: what must hold beside.
+    pub condition: Option<Expression>,
+    /// How they are sent; none for the usual body in the usual request.
+    pub shape: Option<Box<Shape>>,
 }
 
 /// Why the newest record of a key is of no use.
@@ -35,9 +37,12 @@ pub enum Invalid {
     /// Its `filters`.
     #[error(transparent)]
     Filters(#[from] FilterError),
-    /// Its `fields`.
+    /// Its `where`.
+    #[error("where: {0}")]
+    Condition(#[from] ExpressionError),
+    /// Its `fields`, `mapping` or `body`.
     #[error(transparent)]
-    Fields(#[from] FieldsError),
+    Shape(#[from] ShapeError),
 }
 
 /// The newest record of a key.
@@ -105,11 +110,17 @@ impl Compiled {
             .map(FilterSet::parse)
             .transpose()?
             .unwrap_or_default();
-        let fields = subscription.fields().map(Fields::parse).transpose()?;
+        let condition = subscription
+            .shaping()
+            .and_then(|shaping| shaping.condition.as_deref())
+            .map(Expression::compile)
+            .transpose()?;
+        let shape = Shape::compile(&subscription, rules)?;
         Ok(Self {
             subscription,
             filters,
-            fields,
+            condition,
+            shape,
         })
     }
 }

@@ -106,6 +106,12 @@ fn checked(mut written: Written, layer: Layer) -> Result<Config, Broken> {
     )?;
     at_least_one_byte("router.batch_bytes", written.router.batch_bytes)?;
     range(
+        "router.template_fuel",
+        written.router.template_fuel,
+        1_000,
+        10_000_000,
+    )?;
+    range(
         "dispatcher.max_in_flight",
         written.dispatcher.max_in_flight,
         1,

@@ -238,6 +238,8 @@ fn wrong_values_are_refused_by_name() {
     check("router.batch_records = 0", "router.batch_records");
     check("router.batch_records = -1", "router.batch_records");
     check("router.batch_bytes = '0B'", "router.batch_bytes");
+    check("router.template_fuel = 999", "router.template_fuel");
+    check("router.template_fuel = 10000001", "router.template_fuel");
     check("dispatcher.max_in_flight = 0", "dispatcher.max_in_flight");
     check(
         "dispatcher.max_in_flight_per_host = 0",

@@ -10,9 +10,11 @@ use super::deadline;
 use super::heard::Heard;
 use super::held_task::HeldTask;
 use super::outcome::{Death, Outcome, classify};
+use super::request;
 use crate::clock::Timestamp;
 use crate::http::{ErrorClass, Exchange};
 use crate::kafka::record::{Incoming, Outgoing};
+use crate::record::subscription::RedactedUrl;
 use crate::record::{
     Attempt, AttemptOutcome, DeadLetter, Headers, Parked, Reason, Subscription, TaskHeaders,
 };
@@ -304,7 +306,7 @@ impl Ledger {
             error,
             message,
             response,
-            url: sent.compiled.subscription.url().redacted().clone(),
+            url: shown_url(headers.target.as_deref(), &sent.compiled.subscription),
             next_attempt_at,
             source: headers.source.clone(),
             instance: self.instance.clone(),
@@ -318,6 +320,14 @@ impl Ledger {
             cause: sent.task.at.clone(),
         }
     }
+}
+
+/// Where the request went; where it would have gone, if it could not be made.
+fn shown_url(target: Option<&str>, subscription: &Subscription) -> RedactedUrl {
+    request::url(target, subscription).map_or_else(
+        |_| subscription.url().redacted().clone(),
+        |url| url.redacted().clone(),
+    )
 }
 
 enum Next {

@@ -1,5 +1,6 @@
 //! The request of a delivery, from what the task and the subscription say.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use super::signature::{self, Message, SignatureError};
 use crate::clock::Timestamp;
 use crate::http::{ErrorClass, Failure, Request};
 use crate::record::Subscription;
+use crate::record::subscription::TargetUrl;
 use crate::secret::Secret;
 
 /// The parts of a request, as they are found at attempt time.
@@ -48,6 +50,22 @@ pub struct InvalidHeader {
     pub header: HeaderName,
 }
 
+/// A task's headers that make no request.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum InvalidTarget {
+    /// The URL has become a template since the task was made.
+    #[error(
+        "the URL has places for values of the event, and the task is older: it has no `hooktide-target`"
+    )]
+    Missing,
+    /// Not as the router writes it.
+    #[error("`hooktide-target` does not begin with `/`")]
+    NoPath,
+    /// Not as the router writes it.
+    #[error("`hooktide-method` is not `POST`, `PUT`, `PATCH` or `DELETE`")]
+    Method,
+}
+
 /// The request for a task by its subscription, signed with `secrets` (newest first) as of `now`.
 ///
 /// # Errors
@@ -68,9 +86,14 @@ pub fn of(
     };
     let signatures = signature::headers(subscription.signatures(), secrets, &message)
         .map_err(|error| Failure::new(class_of(&error), error.to_string()))?;
+    let invalid = |message: String| Failure::new(ErrorClass::InvalidRequest, message);
+    let url = url(task.headers.target.as_deref(), subscription)
+        .map_err(|error| invalid(error.to_string()))?;
+    let method =
+        method(task.headers.method.as_deref()).map_err(|error| invalid(error.to_string()))?;
     let parts = Parts {
-        url: subscription.url().expose(),
-        method: &Method::POST,
+        url: url.expose(),
+        method: &method,
         content_type: task
             .headers
             .content_type
@@ -84,7 +107,36 @@ pub fn of(
         body: &task.body,
         timeout: subscription.timeout(),
     };
-    build(parts).map_err(|error| Failure::new(ErrorClass::InvalidRequest, error.to_string()))
+    build(parts).map_err(|error| invalid(error.to_string()))
+}
+
+/// Where a request goes: to whom the subscription's URL names now, and there to what the task's event
+/// named.
+///
+/// # Errors
+/// The two do not fit.
+pub fn url<'a>(
+    target: Option<&str>,
+    subscription: &'a Subscription,
+) -> Result<Cow<'a, TargetUrl>, InvalidTarget> {
+    let url = subscription.url();
+    match target {
+        Some(target) if target.starts_with('/') => Ok(Cow::Owned(url.with_target(target))),
+        Some(_) => Err(InvalidTarget::NoPath),
+        None if url.template().is_some() => Err(InvalidTarget::Missing),
+        None => Ok(Cow::Borrowed(url)),
+    }
+}
+
+/// What subscriptions may ask for; nobody else writes tasks.
+fn method(named: Option<&str>) -> Result<Method, InvalidTarget> {
+    match named {
+        None | Some("POST") => Ok(Method::POST),
+        Some("PUT") => Ok(Method::PUT),
+        Some("PATCH") => Ok(Method::PATCH),
+        Some("DELETE") => Ok(Method::DELETE),
+        Some(_) => Err(InvalidTarget::Method),
+    }
 }
 
 /// Secrets are the operator's, and can be set right without a loss; the rest is the subscription's.
@@ -192,6 +244,58 @@ mod tests {
         assert_eq!(request.body, "{}");
         assert_eq!(request.timeout, Duration::from_secs(30));
         assert_eq!(shown(&request), OURS);
+    }
+
+    #[test]
+    fn the_event_decides_the_path_and_the_subscription_the_host() {
+        fn check(now: &str, target: Option<&str>, expected: Result<&str, InvalidTarget>) {
+            let key = "acme/s1".parse().unwrap();
+            let value = format!(r#"{{"url":"{now}","events":["*"],"signatures":[]}}"#);
+            let rules = crate::record::subscription::Rules::default();
+            let subscription = Subscription::parse(&key, value.as_bytes(), &rules).unwrap();
+            let url = url(target, &subscription);
+            let url = url.map(|url| url.expose().as_str().to_owned());
+            assert_eq!(url, expected.map(str::to_owned), "{now} {target:?}");
+        }
+        let template = "https://u:p@e.com:8443/orders/{{ data.id }}";
+        let target = Some("/orders/7?x=%2F");
+        check(
+            template,
+            target,
+            Ok("https://u:p@e.com:8443/orders/7?x=%2F"),
+        );
+        // The host that holds now, with what the event said then.
+        check(
+            "https://new.example/all?a=1",
+            target,
+            Ok("https://new.example/orders/7?x=%2F"),
+        );
+        check("https://e.com/all?a=1", None, Ok("https://e.com/all?a=1"));
+        check(template, None, Err(InvalidTarget::Missing));
+        // Nothing that a task says leads to another host.
+        check(
+            template,
+            Some("//evil.example/x"),
+            Ok("https://u:p@e.com:8443//evil.example/x"),
+        );
+        check(template, Some("/a#b"), Ok("https://u:p@e.com:8443/a%23b"));
+        check(
+            template,
+            Some("https://evil.example/"),
+            Err(InvalidTarget::NoPath),
+        );
+        check(template, Some("@evil.example/"), Err(InvalidTarget::NoPath));
+    }
+
+    #[test]
+    fn only_methods_of_subscriptions_are_sent() {
+        assert_eq!(method(None), Ok(Method::POST));
+        for name in ["POST", "PUT", "PATCH", "DELETE"] {
+            assert_eq!(method(Some(name)).unwrap().as_str(), name);
+        }
+        for name in ["GET", "post", "CONNECT", "", "POST "] {
+            assert_eq!(method(Some(name)), Err(InvalidTarget::Method));
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 
-use super::{EXCHANGE, add, counters, gauge, histogram, histograms, status_class};
+use super::{EXCHANGE, KafkaMetrics, add, counters, gauge, histogram, histograms, status_class};
 use crate::dispatcher::endpoints::Endpoints;
 use crate::duration_text;
 use crate::http::Exchange;
@@ -23,7 +23,7 @@ const LATENESS: &[f64] = &[
 /// What the dispatcher counts.
 #[derive(Clone, Debug)]
 pub struct DispatcherMetrics {
-    /// Tasks that came to an end, by `outcome`: `delivered`, `dead`, `cancelled`.
+    /// As [`KafkaMetrics`] has them.
     deliveries: IntCounterVec,
     /// Requests, by `outcome` (`delivered`, `retry`, `dead`) and [`status_class`].
     attempts: IntCounterVec,
@@ -45,15 +45,10 @@ pub struct DispatcherMetrics {
 
 impl DispatcherMetrics {
     /// Registers all of them.
-    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+    pub fn register(registry: &Registry, shared: &KafkaMetrics) -> prometheus::Result<Self> {
         let int_gauge = |name, help| add(registry, IntGauge::new(name, help)?);
         Ok(Self {
-            deliveries: counters(
-                registry,
-                "hooktide_deliveries_total",
-                "Tasks that came to an end",
-                &["outcome"],
-            )?,
+            deliveries: shared.deliveries.clone(),
             attempts: counters(
                 registry,
                 "hooktide_attempts_total",
@@ -91,12 +86,7 @@ impl DispatcherMetrics {
                     &["tier"],
                 )?,
             )?,
-            dead_letters: counters(
-                registry,
-                "hooktide_dead_letters_total",
-                "Tasks given up",
-                &["reason"],
-            )?,
+            dead_letters: shared.dead_letters.clone(),
             parked: counters(
                 registry,
                 "hooktide_parked_total",

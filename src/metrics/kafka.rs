@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec, Registry};
 
 use super::{counters, gauges, histograms};
+use crate::record::Reason;
 use crate::role::Role;
 
 /// Seconds of one transaction, from begin to commit.
@@ -25,6 +26,9 @@ pub struct KafkaMetrics {
     assigned_partitions: IntGaugeVec,
     offset_out_of_range: IntCounterVec,
     rejects: IntCounterVec,
+    /// Tasks that came to an end, by `outcome`: `delivered`, `dead`, `cancelled`. Both roles give up.
+    pub(super) deliveries: IntCounterVec,
+    pub(super) dead_letters: IntCounterVec,
     /// Subscriptions in the table, by `state`: `active`, `paused`, `disabled`, `invalid`.
     pub subscriptions: IntGaugeVec,
     /// Endpoints in the table, by `state`: `failing`, `disabled`, `braked` (which counts brakes).
@@ -73,6 +77,18 @@ impl KafkaMetrics {
                 "Records that could not be processed",
                 &["reason"],
             )?,
+            deliveries: counters(
+                registry,
+                "hooktide_deliveries_total",
+                "Tasks that came to an end",
+                &["outcome"],
+            )?,
+            dead_letters: counters(
+                registry,
+                "hooktide_dead_letters_total",
+                "Tasks given up",
+                &["reason"],
+            )?,
             subscriptions: gauges(
                 registry,
                 "hooktide_subscriptions",
@@ -91,6 +107,14 @@ impl KafkaMetrics {
     /// A position that is not on its log.
     pub fn out_of_range(&self, topic: &str) {
         self.offset_out_of_range.with_label_values(&[topic]).inc();
+    }
+
+    /// A task was given up.
+    pub fn dead_lettered(&self, reason: Reason) {
+        self.deliveries.with_label_values(&["dead"]).inc();
+        self.dead_letters
+            .with_label_values(&[reason.as_str()])
+            .inc();
     }
 
     /// A record that could not be processed.

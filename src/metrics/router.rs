@@ -17,6 +17,8 @@ pub struct RouterMetrics {
     /// Tasks that were not made, by why their endpoint is disabled.
     skipped: IntCounterVec,
     table_wait: Histogram,
+    /// Events of which a `where` could not be told, by why.
+    filter_errors: IntCounterVec,
 }
 
 impl RouterMetrics {
@@ -39,6 +41,12 @@ impl RouterMetrics {
                 "Tasks that were not made, as their endpoint is disabled",
                 &["reason"],
             )?,
+            filter_errors: counters(
+                registry,
+                "hooktide_filter_errors_total",
+                "Times that a subscription's `where` could not be told of an event, which it then does not get",
+                &["reason"],
+            )?,
             table_wait: histogram(
                 registry,
                 "hooktide_table_wait_seconds",
@@ -57,6 +65,11 @@ impl RouterMetrics {
     /// A task was not made, as its endpoint is disabled.
     pub fn skipped(&self, reason: DisabledReason) {
         self.skipped.with_label_values(&[reason.as_str()]).inc();
+    }
+
+    /// A `where` could not be told; `reason` is one of a fixed set.
+    pub fn unfiltered(&self, reason: &str) {
+        self.filter_errors.with_label_values(&[reason]).inc();
     }
 
     /// How long a batch waited until the table had passed the end that was asked for.

@@ -124,11 +124,30 @@ impl<'a> Node<'a> {
             .map(|(_, value)| value)
     }
 
-    /// The value that the steps lead to.
+    /// The value that the steps lead to; the first one where they lead to several.
     pub fn get(self, steps: &[Step]) -> Option<Node<'a>> {
-        steps.iter().try_fold(self, |node, step| match step {
-            Step::Member(name) => node.member(name),
-        })
+        let mut found = None;
+        self.any(steps, &mut |node| {
+            found = Some(node);
+            true
+        });
+        found
+    }
+
+    /// Whether any value that the steps lead to passes the test, which is asked in the order of the
+    /// text and not beyond the first that does. Recurses as deep as a path has steps.
+    pub fn any(self, steps: &[Step], test: &mut impl FnMut(Node<'a>) -> bool) -> bool {
+        let Some((step, rest)) = steps.split_first() else {
+            return test(self);
+        };
+        match step {
+            Step::Member(name) => self.member(name).is_some_and(|node| node.any(rest, test)),
+            Step::Each => self.elements().any(|element| element.any(rest, test)),
+            Step::Element(index) => self
+                .elements()
+                .nth(*index as usize)
+                .is_some_and(|element| element.any(rest, test)),
+        }
     }
 
     /// What a string says, its escapes resolved, as UTF-8 in which an escaped lone surrogate is
@@ -260,6 +279,44 @@ mod tests {
         check("end", Some("[]"));
         check("missing", None);
         check("amount", None);
+        check("data.o.p[0]", Some("1"));
+        check("data.o.p[1].q", Some("2"));
+        check("data.o.p[2]", None);
+        check("data.o[0]", None);
+        check("data.s[0]", None);
+        check("end[*]", None);
+        check("data.o.p[*].q", Some("2"));
+    }
+
+    #[test]
+    fn a_path_into_lists_leads_to_every_element() {
+        fn check(path: &str, expected: &[&str]) {
+            const EVENT: &str =
+                r#"{"a":[{"b":[1,2],"c":"x"},{"b":3},4,{"b":[],"c":null}],"m":[[1],[2,3]]}"#;
+            let path: Path = path.parse().unwrap();
+            let mut found = Vec::new();
+            let any = node(EVENT).any(path.steps(), &mut |node| {
+                found.push(node.text());
+                false
+            });
+            assert_eq!((found.as_slice(), any), (expected, false), "{path}");
+        }
+        check("a[*].b[*]", &["1", "2"]);
+        check("a[*].b", &["[1,2]", "3", "[]"]);
+        check("a[*].c", &["\"x\"", "null"]);
+        check("a[0].b[1]", &["2"]);
+        check("m[*][*]", &["1", "2", "3"]);
+        check("m[*][1]", &["3"]);
+        check(
+            "a[*]",
+            &[
+                r#"{"b":[1,2],"c":"x"}"#,
+                r#"{"b":3}"#,
+                "4",
+                r#"{"b":[],"c":null}"#,
+            ],
+        );
+        check("a.b", &[]);
     }
 
     #[test]

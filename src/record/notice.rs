@@ -63,11 +63,13 @@ pub enum NoticeKind {
     SubscriptionChanged,
     /// The newest record of a subscription breaks a rule: nothing is sent for it.
     SubscriptionInvalid,
+    /// The `where` of a subscription cannot be told of an event, which it then does not get.
+    FilterFailed,
 }
 
 impl NoticeKind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::EndpointFailing,
         Self::EndpointRecovered,
         Self::EndpointThrottled,
@@ -77,6 +79,7 @@ impl NoticeKind {
         Self::DeliveriesCancelled,
         Self::SubscriptionChanged,
         Self::SubscriptionInvalid,
+        Self::FilterFailed,
     ];
 
     /// As records have it.
@@ -91,6 +94,7 @@ impl NoticeKind {
             Self::DeliveriesCancelled => "deliveries.cancelled",
             Self::SubscriptionChanged => "subscription.changed",
             Self::SubscriptionInvalid => "subscription.invalid",
+            Self::FilterFailed => "filter.failed",
         }
     }
 }

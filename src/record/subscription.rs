@@ -6,9 +6,11 @@ mod error;
 mod extra_headers;
 mod field;
 mod retry_policy;
+mod shaping;
 mod signature_scheme;
 mod signing;
 mod target_url;
+mod url_template;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,18 +21,20 @@ use serde_json::value::RawValue;
 pub use answers::{Answers, Meaning};
 pub use error::{Rule, SubscriptionError};
 pub use extra_headers::HeaderError;
+pub use shaping::{Body, BodyPreset, Shaping};
 pub use signature_scheme::{
     Algorithm, Encoding, Piece, Scheme, SchemeError, SignatureScheme, TimestampUnit,
 };
 pub use signing::{SecretSource, SigningSecret};
 pub use target_url::{RedactedUrl, TargetUrl, UrlError};
+pub use url_template::{TargetError, UrlTemplate, UrlTemplateError};
 
 use crate::record::{EventPattern, SubscriptionKey};
 use crate::retry::Policy;
 use field::{Field, Fields};
 
 const VERSION: u32 = 1;
-const MEMBERS: [&str; 20] = [
+const MEMBERS: [&str; 25] = [
     "version",
     "id",
     "tenant",
@@ -48,7 +52,12 @@ const MEMBERS: [&str; 20] = [
     "adaptive_concurrency",
     "rate_limit",
     "filters",
+    "where",
     "fields",
+    "mapping",
+    "body",
+    "method",
+    "content_type",
     "description",
     "labels",
 ];
@@ -85,6 +94,7 @@ pub struct Subscription {
     rate_limit: Option<RateLimit>,
     filters: Option<Box<RawValue>>,
     fields: Option<Vec<String>>,
+    shaping: Option<Box<Shaping>>,
     description: Option<String>,
     labels: BTreeMap<String, String>,
 }
@@ -98,6 +108,8 @@ pub struct Rules {
     pub max_timeout: Duration,
     /// Names and values of its headers together.
     pub max_header_bytes: usize,
+    /// The work that its template may do for one event: steps, and 64 bytes of what it makes, each count 1.
+    pub template_fuel: u64,
 }
 
 impl Default for Rules {
@@ -107,6 +119,7 @@ impl Default for Rules {
             default_timeout: Duration::from_secs(30),
             max_timeout: Duration::from_secs(120),
             max_header_bytes: 8 * 1_024,
+            template_fuel: 200_000,
         }
     }
 }
@@ -190,6 +203,7 @@ impl Subscription {
             rate_limit: fields.get("rate_limit").map(rate_limit).transpose()?,
             filters: fields.get("filters").map(filters).transpose()?,
             fields: fields.get("fields").map(kept_fields).transpose()?,
+            shaping: shaping::parse(&fields)?,
             description: fields
                 .get("description")
                 .map(|field| field.short_string(LONGEST_DESCRIPTION))
@@ -286,6 +300,11 @@ impl Subscription {
     /// The paths of the event that are sent; `None` for all.
     pub fn fields(&self) -> Option<&[String]> {
         self.fields.as_deref()
+    }
+
+    /// `where`, `mapping`, `body`, `method` and `content_type`; `None` when it has none of them.
+    pub fn shaping(&self) -> Option<&Shaping> {
+        self.shaping.as_deref()
     }
 
     /// For people.

@@ -2,8 +2,12 @@
 //!
 //! A path that leads nowhere, or to another JSON type than the operator works on, makes a positive
 //! operator false; a `not_` operator is the exact opposite of its positive one, so it is then true.
+//!
+//! A path with `[*]` leads to many values: a positive operator holds if it does for any of them, so its
+//! `not_` holds if it does for none.
 
 mod decimal;
+mod expression;
 mod parse;
 mod value;
 
@@ -13,6 +17,7 @@ use serde_json::value::RawValue;
 
 use crate::record::json_text::{Document, Kind, Node, Path};
 
+pub use expression::{EventValue, Expression, ExpressionError, Failure, FailureReason};
 pub use parse::{FilterError, FilterRule};
 use value::Value;
 
@@ -118,9 +123,7 @@ enum Order {
 
 impl Leaf {
     fn matches(&self, event: &Document<'_>) -> bool {
-        let holds = event
-            .get(&self.field)
-            .is_some_and(|found| self.test.holds(found));
+        let holds = event.any(&self.field, |found| self.test.holds(found));
         holds != self.negated
     }
 }

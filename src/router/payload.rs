@@ -1,288 +1,253 @@
-//! The request body of an event: `{"type":...,"timestamp":...,"data":...,"id":...}` without white
-//! space, its values as the producer wrote them.
+//! What is sent of an event: its body, and of the request what follows from the event.
+//!
+//! Everything is compiled once, with the subscription. Rendering depends on nothing but the event and, where
+//! the body names it, the subscription: it comes out the same whenever it is done.
 
 mod fields;
+mod mapping;
+mod preset;
+mod standard;
+mod template;
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use bytes::Bytes;
+use http::Method;
 
 pub use fields::{Fields, FieldsError};
-use fields::{Selected, Selection};
+pub use mapping::{Mapping, MappingError};
+pub use template::{EventValues, Template, TemplateError};
 
-use crate::record::json_text::{Document, Kind, Node, minify_into, quote};
+use crate::record::json_text::{Document, Kind, Path};
+use crate::record::subscription::{Body as Written, BodyPreset, Rules, Subscription, TargetError};
+use crate::record::{DeliveryId, SubscriptionKey};
 
-/// What stands in the body where the event itself does not say; plain text, not JSON.
-#[derive(Clone, Copy, Debug)]
-pub struct Defaults<'a> {
-    /// The record's time, RFC 3339.
-    pub timestamp: &'a str,
-    /// `topic/partition/offset` of the record.
+const JSON: &str = "application/json";
+const CLOUD_EVENT: &str = "application/cloudevents+json";
+
+/// An event, as bodies are made of it.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// Its members.
+    pub document: &'a Document<'a>,
+    /// What happened.
+    pub event_type: &'a str,
+    /// Whose it is.
+    pub tenant: &'a str,
+    /// Its id, or else `topic/partition/offset`; plain text, not JSON.
     pub id: &'a str,
+    /// When it happened, or else the record's time; RFC 3339.
+    pub timestamp: &'a str,
+    /// Where it comes from: what a CloudEvent says, or else its topic.
+    pub source: &'a str,
+    /// The value of its record.
+    pub raw: &'a Bytes,
+    /// The record's own content type.
+    pub raw_content_type: Option<&'a str>,
+    /// Itself, as templates see it: made for the first of them.
+    pub values: OnceCell<EventValues>,
 }
 
-/// Renders the body. `fields` is the subscription's selection; without one the body holds the whole
-/// `data` and nothing beside it.
-///
-/// With one, `data` holds what is selected in it (`{}` if nothing is), and further members of the
-/// event's root of which something is selected, such as `metadata`, follow behind `id` in the order
-/// of the event. Objects of which nothing is selected are left out.
-///
-/// A `timestamp` or `id` that is missing or null is taken from the defaults. `type` and `data` are
-/// required of every event; were one missing, `null` would stand in its place.
-pub fn render(event: &Document<'_>, defaults: Defaults<'_>, fields: Option<&Fields>) -> Bytes {
-    let mut body = Vec::with_capacity(match fields {
-        None => whole_size(event),
-        // Usually little of a large event: the body waits in memory, so it must not hold more.
-        Some(_) => 256,
-    });
-    body.extend_from_slice(b"{\"type\":");
-    value(event.member("type"), &mut body);
-    body.extend_from_slice(b",\"timestamp\":");
-    value_or(event.member("timestamp"), defaults.timestamp, &mut body);
-    body.extend_from_slice(b",\"data\":");
-    match fields {
-        None => value(event.member("data"), &mut body),
-        Some(fields) => selected_data(event.member("data"), fields, &mut body),
+/// Who a body is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Recipient<'a> {
+    /// Whose it is.
+    pub key: &'a SubscriptionKey,
+    /// As written.
+    pub subscription: &'a Subscription,
+    /// Of the delivery.
+    pub delivery_id: &'a DeliveryId,
+}
+
+/// How a subscription wants its events, where that is not the usual.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    rendering: Rendering,
+    content_type: Option<Box<str>>,
+    method: Option<Method>,
+}
+
+/// How a body is made. Equal ones make the same of an event.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Rendering {
+    Preset(BodyPreset, Option<Fields>),
+    Mapping(Mapping),
+    Template(Template),
+}
+
+/// Why a subscription's wishes cannot be compiled.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ShapeError {
+    /// Its `fields`.
+    #[error(transparent)]
+    Fields(#[from] FieldsError),
+    /// Its `mapping`.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+    /// Its `body`.
+    #[error("body.template: {0}")]
+    Template(#[from] TemplateError),
+}
+
+/// Why nothing can be sent of an event to one subscription.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RenderError {
+    /// The template failed.
+    #[error("body.template: {0}")]
+    Template(#[from] TemplateError),
+    /// There is no URL.
+    #[error("url: {0}")]
+    Target(#[from] TargetError),
+}
+
+/// What makes bodies equal; for one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key<'a>(Option<&'a Rendering>);
+
+impl Shape {
+    /// What the subscription asks for; `None` for the usual body in the usual request.
+    ///
+    /// # Errors
+    /// Names the member, the place and the rule.
+    pub fn compile(
+        subscription: &Subscription,
+        rules: &Rules,
+    ) -> Result<Option<Box<Self>>, ShapeError> {
+        let fields = subscription.fields().map(Fields::parse).transpose()?;
+        let Some(shaping) = subscription.shaping() else {
+            return Ok(fields.map(|fields| {
+                Box::new(Self {
+                    rendering: Rendering::Preset(BodyPreset::Standard, Some(fields)),
+                    content_type: None,
+                    method: None,
+                })
+            }));
+        };
+        let content_type = shaping.content_type.as_deref();
+        let rendering = match (&shaping.mapping, &shaping.body) {
+            (Some(pairs), _) => Rendering::Mapping(Mapping::parse(pairs)?),
+            (None, Some(Written::Template(text))) => Rendering::Template(Template::compile(
+                text,
+                content_type.unwrap_or(JSON),
+                rules.template_fuel,
+            )?),
+            (None, Some(Written::Preset(preset))) => Rendering::Preset(*preset, fields),
+            (None, None) => Rendering::Preset(BodyPreset::Standard, fields),
+        };
+        Ok(Some(Box::new(Self {
+            rendering,
+            content_type: content_type.map(Into::into),
+            method: shaping.method.clone(),
+        })))
     }
-    body.extend_from_slice(b",\"id\":");
-    value_or(event.member("id"), defaults.id, &mut body);
-    if let Some(fields) = fields {
-        further_members(event, fields, &mut body);
+
+    /// The request's method, where it is not `POST`.
+    pub fn method(&self) -> Option<&Method> {
+        self.method
+            .as_ref()
+            .filter(|method| **method != Method::POST)
     }
-    body.push(b'}');
+
+    /// The body's content type, where it is not `application/json`.
+    pub fn content_type<'a>(&'a self, facts: &Facts<'a>) -> Option<&'a str> {
+        let own = match &self.rendering {
+            Rendering::Preset(BodyPreset::CloudEvents, _) => Some(CLOUD_EVENT),
+            Rendering::Preset(BodyPreset::Raw, _) => facts.raw_content_type,
+            Rendering::Preset(..) | Rendering::Mapping(_) | Rendering::Template(_) => None,
+        };
+        let said = self.content_type.as_deref().or(own);
+        said.filter(|said| *said != JSON)
+    }
+}
+
+/// What is equal for all bodies that are; `None` for one that is made for its subscription alone.
+pub fn key(shape: Option<&Shape>) -> Option<Key<'_>> {
+    let rendering = shape.map(|shape| &shape.rendering);
+    match rendering {
+        Some(Rendering::Preset(preset, _)) if preset::names_subscription(*preset) => None,
+        Some(Rendering::Template(template)) if template.names_recipient() => None,
+        Some(Rendering::Preset(BodyPreset::Standard, None)) | None => Some(Key(None)),
+        Some(Rendering::Preset(..) | Rendering::Mapping(_) | Rendering::Template(_)) => {
+            Some(Key(rendering))
+        }
+    }
+}
+
+/// Makes a body.
+///
+/// # Errors
+/// A template can fail.
+pub fn render(
+    facts: &Facts<'_>,
+    shape: Option<&Shape>,
+    recipient: Recipient<'_>,
+) -> Result<Bytes, RenderError> {
+    let mut body = Vec::new();
+    match shape.map(|shape| &shape.rendering) {
+        None | Some(Rendering::Preset(BodyPreset::Standard, None)) => return Ok(usual(facts)),
+        Some(Rendering::Preset(BodyPreset::Raw, _)) => return Ok(facts.raw.clone()),
+        Some(Rendering::Preset(preset, fields)) => {
+            let id = recipient.key.id();
+            preset::render(*preset, facts, id, fields.as_ref(), &mut body);
+        }
+        Some(Rendering::Mapping(mapping)) => mapping.render(facts.document, &mut body),
+        Some(Rendering::Template(template)) => {
+            let values = facts.values.get_or_init(|| EventValues::of(facts));
+            return Ok(template.render(values, recipient)?.into());
+        }
+    }
+    // It waits in memory, often one of many: it must hold no more than it says.
+    body.shrink_to_fit();
+    Ok(body.into())
+}
+
+/// The body of a subscription that asks for nothing else.
+pub fn usual(facts: &Facts<'_>) -> Bytes {
+    let mut body = Vec::with_capacity(standard::whole_size(facts.document));
+    standard::render(facts, None, &mut body);
     body.into()
 }
 
-/// Room for a body without selection, in bytes.
-fn whole_size(event: &Document<'_>) -> usize {
-    let values = ["type", "timestamp", "data", "id"];
-    let sizes = values.map(|name| event.member(name).map_or(0, |node| node.text().len()));
-    sizes.iter().sum::<usize>() + 128
-}
-
-fn value(node: Option<Node<'_>>, body: &mut Vec<u8>) {
-    minify_into(node.map_or("null", Node::text), body);
-}
-
-fn value_or(node: Option<Node<'_>>, default: &str, body: &mut Vec<u8>) {
-    match node.filter(|node| node.kind() != Kind::Null) {
-        Some(node) => minify_into(node.text(), body),
-        None => body.extend_from_slice(quote(default).as_bytes()),
-    }
-}
-
-fn selected_data(data: Option<Node<'_>>, fields: &Fields, body: &mut Vec<u8>) {
-    let written = match (data, fields.root().selection("data")) {
-        (Some(data), Some(selection)) => select(data, selection, body),
-        (None, _) | (_, None) => false,
+/// Path and query of the request, where the event decides them.
+///
+/// # Errors
+/// A value is missing, or would lead elsewhere.
+pub fn target(
+    facts: &Facts<'_>,
+    subscription: &Subscription,
+) -> Result<Option<String>, RenderError> {
+    let Some(template) = subscription.url().template() else {
+        return Ok(None);
     };
-    if !written {
-        body.extend_from_slice(b"{}");
-    }
+    Ok(Some(template.render(|path| plain_text(facts, path))?))
 }
 
-fn further_members(event: &Document<'_>, fields: &Fields, body: &mut Vec<u8>) {
-    let mut further: Vec<(usize, &Selection)> = fields
-        .root()
-        .iter()
-        .filter(|(name, _)| !matches!(*name, "type" | "timestamp" | "data" | "id"))
-        .filter_map(|(name, selection)| Some((event.position(name)?, selection)))
-        .collect();
-    further.sort_by_key(|(position, _)| *position);
-    for (position, selection) in further {
-        let (name, node) = &event.members()[position];
-        member(name.source(), *node, selection, body);
-    }
-}
-
-/// Writes what is selected of a value; nothing, and false, if nothing is.
-fn select(node: Node<'_>, selection: &Selection, body: &mut Vec<u8>) -> bool {
-    match selection {
-        Selection::Whole => {
-            minify_into(node.text(), body);
-            true
-        }
-        Selection::Members(selected) => select_members(node, selected, body),
-    }
-}
-
-/// As [`select`]; recurses as deep as a path has steps.
-fn select_members(node: Node<'_>, selected: &Selected, body: &mut Vec<u8>) -> bool {
-    // Of a repeated name the last counts, and stands where that one stands.
-    let mut last = vec![None; selected.len()];
-    for (position, (name, value)) in node.members().enumerate() {
-        if let Some(index) = selected.position(&name.unescaped()) {
-            last[index] = Some((position, name, value));
-        }
-    }
-    let mut found: Vec<_> = last
-        .into_iter()
-        .zip(selected.iter())
-        .filter_map(|(found, (_, selection))| Some((found?, selection)))
-        .collect();
-    found.sort_by_key(|((position, ..), _)| *position);
-
-    let start = body.len();
-    body.push(b'{');
-    for ((_, name, value), selection) in found {
-        member(name.source(), value, selection, body);
-    }
-    if body.len() == start + 1 {
-        body.truncate(start);
-        return false;
-    }
-    body.push(b'}');
-    true
-}
-
-/// Writes a member behind others, or nothing if nothing of it is selected.
-fn member(name: &str, node: Node<'_>, selection: &Selection, body: &mut Vec<u8>) {
-    let start = body.len();
-    if body.last() != Some(&b'{') {
-        body.push(b',');
-    }
-    body.extend_from_slice(name.as_bytes());
-    body.push(b':');
-    if !select(node, selection, body) {
-        body.truncate(start);
+/// A value as a URL can say it.
+fn plain_text<'a>(facts: &Facts<'a>, path: &Path) -> Option<Cow<'a, str>> {
+    let found = facts
+        .document
+        .get(path)
+        .filter(|node| node.kind() != Kind::Null);
+    let Some(node) = found else {
+        // What an event need not say.
+        return match path.to_string().as_str() {
+            "id" => Some(facts.id.into()),
+            "tenant" => Some(facts.tenant.into()),
+            "timestamp" => Some(facts.timestamp.into()),
+            _ => None,
+        };
+    };
+    match node.kind() {
+        Kind::String => match node.string()? {
+            Cow::Borrowed(said) => std::str::from_utf8(said).ok().map(Cow::Borrowed),
+            // Half a surrogate pair is no text.
+            Cow::Owned(said) => String::from_utf8(said).ok().map(Cow::Owned),
+        },
+        Kind::Number | Kind::Bool => Some(node.text().into()),
+        Kind::Null | Kind::Array | Kind::Object => None,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DEFAULTS: Defaults<'static> = Defaults {
-        timestamp: "2026-11-22T10:00:00.000Z",
-        id: "events/3/17",
-    };
-
-    const EVENT: &str = r#"{ "metadata" : { "b" : 1, "a" : [ 1 , 2 ] }, "id" : "evt_\u0031",
-        "type" : "order.created", "tenant":"acme", "timestamp" : "2026-11-22T11:00:00+01:00",
-        "data" : { "z" : 1.10 , "y":1e3, "x" : "\u00e9 é" , "big" : 123456789012345678901234567890,
-        "o" : { "p" : { "q" : -0.0, "r" : [ { "s" : 1 } ] }, "t" : null , "e":{} },
-        "twice" : { "v" : 1 }, "t\u0077ice" : { "w" : 2 } } }"#;
-
-    fn check(event: &str, fields: Option<&[&str]>, expected: &str) {
-        let document = Document::parse(event.as_bytes()).unwrap();
-        let fields = fields.map(|paths| {
-            let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
-            Fields::parse(&paths).unwrap()
-        });
-        let body = render(&document, DEFAULTS, fields.as_ref());
-        assert_eq!(std::str::from_utf8(&body).unwrap(), expected);
-        assert!(serde_json::from_slice::<serde_json::Value>(&body).is_ok());
-    }
-
-    #[test]
-    fn values_keep_their_source_text() {
-        check(
-            EVENT,
-            None,
-            concat!(
-                r#"{"type":"order.created","timestamp":"2026-11-22T11:00:00+01:00","data":"#,
-                r#"{"z":1.10,"y":1e3,"x":"\u00e9 é","big":123456789012345678901234567890,"#,
-                r#""o":{"p":{"q":-0.0,"r":[{"s":1}]},"t":null,"e":{}},"#,
-                r#""twice":{"v":1},"t\u0077ice":{"w":2}},"id":"evt_\u0031"}"#,
-            ),
-        );
-    }
-
-    #[test]
-    fn the_record_stands_in_for_what_the_event_does_not_say() {
-        let expected = concat!(
-            r#"{"type":"a","timestamp":"2026-11-22T10:00:00.000Z","data":[1,2],"#,
-            r#""id":"events/3/17"}"#
-        );
-        check(r#"{"data":[1, 2],"type":"a"}"#, None, expected);
-        check(
-            r#"{"data":[1, 2],"type":"a","id":null,"timestamp":null}"#,
-            None,
-            expected,
-        );
-    }
-
-    #[test]
-    fn fields_keep_only_what_they_name() {
-        let check = |fields: &[&str], data: &str, further: &str| {
-            let expected = format!(
-                concat!(
-                    r#"{{"type":"order.created","timestamp":"2026-11-22T11:00:00+01:00","#,
-                    r#""data":{},"id":"evt_\u0031"{}}}"#
-                ),
-                data, further
-            );
-            check(EVENT, Some(fields), &expected);
-        };
-        // The source's order, not that of the list.
-        check(
-            &["data.big", "data.x", "data.z"],
-            r#"{"z":1.10,"x":"\u00e9 é","big":123456789012345678901234567890}"#,
-            "",
-        );
-        check(&["data.o.p"], r#"{"o":{"p":{"q":-0.0,"r":[{"s":1}]}}}"#, "");
-        check(
-            &["data.o.p", "data.o.p.q"],
-            r#"{"o":{"p":{"q":-0.0,"r":[{"s":1}]}}}"#,
-            "",
-        );
-        check(
-            &["data.o.t", "data.o.p.q"],
-            r#"{"o":{"p":{"q":-0.0},"t":null}}"#,
-            "",
-        );
-        check(&["data.o.e"], r#"{"o":{"e":{}}}"#, "");
-        for nothing in [
-            "data.missing",
-            "data.o.missing",
-            "data.o.p.missing",
-            "data.z.missing",
-            "data.o.p.r.s",
-            "data.o.e.missing",
-            "type",
-            "id.x",
-            "metadata.missing",
-            "missing",
-        ] {
-            check(&[nothing], "{}", "");
-        }
-        check(&[], "{}", "");
-        check(&["data.twice.v"], "{}", "");
-        check(&["data.twice.w"], r#"{"t\u0077ice":{"w":2}}"#, "");
-        check(&["metadata.a"], "{}", r#","metadata":{"a":[1,2]}"#);
-        check(
-            &["tenant", "metadata", "metadata.a"],
-            "{}",
-            r#","metadata":{"b":1,"a":[1,2]},"tenant":"acme""#,
-        );
-    }
-
-    #[test]
-    fn data_need_not_be_an_object() {
-        let event = r#"{"type":"a","timestamp":"t","id":"i","data": [ 1 ]}"#;
-        let body = |data: &str| format!(r#"{{"type":"a","timestamp":"t","data":{data},"id":"i"}}"#);
-        check(event, Some(&["data"]), &body("[1]"));
-        check(event, Some(&["data.x"]), &body("{}"));
-    }
-
-    #[test]
-    fn selecting_every_member_changes_nothing() {
-        use proptest::prelude::*;
-        let value = prop_oneof![
-            "[0-9]",
-            Just(r#"{"x": [1 ]}"#.to_owned()),
-            Just("\"{\"".to_owned())
-        ];
-        proptest!(|(members in prop::collection::hash_map("[a-f]{1,2}", value, 1..8))| {
-            let data: Vec<String> =
-                members.iter().map(|(name, value)| format!("\"{name}\" : {value}")).collect();
-            let event = format!(r#"{{"type":"t","data":{{{}}}}}"#, data.join(" ,"));
-            let document = Document::parse(event.as_bytes()).unwrap();
-            let paths: Vec<String> = members.keys().map(|name| format!("data.{name}")).collect();
-            let fields = Fields::parse(&paths).unwrap();
-            prop_assert_eq!(
-                render(&document, DEFAULTS, Some(&fields)),
-                render(&document, DEFAULTS, None)
-            );
-        });
-    }
-}
+pub(crate) mod tests;

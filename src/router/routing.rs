@@ -1,28 +1,55 @@
 //! What one record of an events topic becomes: tasks, rejects, or nothing.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::event_form::{EventForm, FormError, WriterSchema};
-use super::fan_out::fan_out;
+use super::fan_out::{NewTask, Origin, Unfiltered, fan_out};
+use super::payload::Facts;
 use crate::clock::Timestamp;
 use crate::endpoint_table::EndpointTable;
 use crate::kafka::record::{Incoming, Outgoing};
-use crate::record::{DisabledReason, Headers, Reject};
+use crate::record::{DeadLetter, DisabledReason, Headers, Reason, Reject, cloud_event};
 use crate::subscription_table::SubscriptionTable;
+use crate::topic::{Topic, Topics};
 
 /// Where the router writes, and how much fits.
 #[derive(Clone, Debug)]
 pub struct Destinations {
     /// Full name of tier 0.
     pub deliveries: Arc<str>,
+    /// Full name of the topic for what is given up.
+    pub dlq: Arc<str>,
     /// Full name of the topic for what cannot be processed.
     pub rejects: Arc<str>,
+    /// Full name of the topic for what people should hear of.
+    pub notices: Arc<str>,
     /// The longest body that a task may have, in bytes.
     pub longest_body: usize,
     /// The longest value that a reject keeps, in bytes.
     pub longest_reject: usize,
+}
+
+impl Destinations {
+    /// What a body must leave of a record for its headers.
+    const HEADER_ROOM: usize = 16 * 1_024;
+    /// The longest value of a reject, if records may be as long.
+    const LONGEST_REJECT: usize = 256 * 1_024;
+
+    /// An installation's topics, whose records have at most `max_message_bytes`.
+    pub fn new(topics: &Topics, max_message_bytes: usize) -> Self {
+        let name = |topic| topics.name(topic).into();
+        Self {
+            deliveries: name(Topic::Deliveries),
+            dlq: name(Topic::Dlq),
+            rejects: name(Topic::Rejects),
+            notices: name(Topic::Notices),
+            longest_body: max_message_bytes.saturating_sub(Self::HEADER_ROOM),
+            longest_reject: Self::LONGEST_REJECT.min(max_message_bytes / 2),
+        }
+    }
 }
 
 /// What became of a record.
@@ -36,7 +63,7 @@ pub enum Result {
     Disabled,
     /// It has no value.
     Skipped,
-    /// It is no event, or none of its tasks can be written.
+    /// It is no event, or none of its tasks can be written or sent.
     Rejected,
 }
 
@@ -64,8 +91,12 @@ pub struct Routed {
     pub tasks: usize,
     /// The reason of each reject, a short name from a fixed set.
     pub rejects: Vec<&'static str>,
+    /// How many of them are given up at once.
+    pub undeliverable: usize,
     /// For each task that was not made why its endpoint is disabled.
     pub skipped: Vec<DisabledReason>,
+    /// Whose `where` could not be told.
+    pub unfiltered: Vec<Unfiltered>,
 }
 
 /// Routes one record with the table as it is. `schema` is the one that the record names.
@@ -82,7 +113,9 @@ pub fn route(
         records: Vec::new(),
         tasks: 0,
         rejects: Vec::new(),
+        undeliverable: 0,
         skipped: Vec::new(),
+        unfiltered: Vec::new(),
     };
     let Some(value) = &record.value else {
         return routed;
@@ -106,24 +139,37 @@ pub fn route(
     };
     let candidates = table.matching(event.tenant(), event.event_type());
     let travels = traceparent(&record.headers);
-    let made = fan_out(
-        &event,
-        &document,
-        &record.at,
-        // A producer's clock that is ahead must not move the deadline.
-        seen.min(now),
-        &travels,
-        candidates,
-        endpoints,
-        to.longest_body,
-    );
-    routed.tasks = made.tasks.len();
-    routed.result = match (made.tasks.is_empty(), made.too_large.is_empty()) {
-        (false, _) => Result::Matched,
-        (true, true) if !made.skipped.is_empty() => Result::Disabled,
-        (true, true) => Result::Unmatched,
-        (true, false) => Result::Rejected,
+    let id = event.id_or_position();
+    let facts = Facts {
+        document: &document,
+        event_type: event.event_type(),
+        tenant: event.tenant(),
+        id: &id,
+        timestamp: event.timestamp(),
+        source: event.origin(),
+        raw: value,
+        raw_content_type: content_type(&record.headers),
+        values: OnceCell::new(),
     };
+    let origin = Origin {
+        event: &event,
+        facts: &facts,
+        at: &record.at,
+        // A producer's clock that is ahead must not move the deadline.
+        seen: seen.min(now),
+        passthrough: &travels,
+    };
+    let made = fan_out(origin, candidates, endpoints, to.longest_body);
+    routed.tasks = made.tasks.len();
+    routed.undeliverable = made.undeliverable.len();
+    let is_refused = !made.too_large.is_empty() || !made.undeliverable.is_empty();
+    routed.result = match (made.tasks.is_empty(), is_refused) {
+        (false, _) => Result::Matched,
+        (true, false) if !made.skipped.is_empty() => Result::Disabled,
+        (true, false) => Result::Unmatched,
+        (true, true) => Result::Rejected,
+    };
+    routed.unfiltered = made.unfiltered;
     routed.skipped = made.skipped;
     for refused in made.too_large {
         let message = format!(
@@ -133,14 +179,20 @@ pub fn route(
         routed.reject(record, "too_large", &message, to, now);
     }
     for task in made.tasks {
-        routed.records.push(Outgoing {
-            topic: Arc::clone(&to.deliveries),
-            partition: None,
-            key: Some(Bytes::from(task.subscription.to_string())),
-            value: Some(task.body),
-            headers: task.headers.encode(),
-            cause: record.at.clone(),
-        });
+        let headers = task.headers.encode();
+        routed.records.push(outgoing(task, &to.deliveries, headers));
+    }
+    for given_up in made.undeliverable {
+        let letter = DeadLetter {
+            reason: Reason::Undeliverable,
+            last_status: None,
+            last_error: Some(&given_up.message),
+            dead_at: now,
+        };
+        let headers = letter.headers(&given_up.task.headers);
+        routed
+            .records
+            .push(outgoing(given_up.task, &to.dlq, headers));
     }
     routed
 }
@@ -174,6 +226,24 @@ impl Routed {
     }
 }
 
+fn outgoing(task: NewTask, topic: &Arc<str>, headers: Headers) -> Outgoing {
+    Outgoing {
+        topic: Arc::clone(topic),
+        partition: None,
+        key: Some(Bytes::from(task.subscription.to_string())),
+        value: Some(task.body),
+        headers,
+        cause: task.headers.source,
+    }
+}
+
+/// The record's own content type, if a request can have it.
+fn content_type(headers: &Headers) -> Option<&str> {
+    let said = cloud_event::content_type(headers)?;
+    let is_usable = said.len() <= 256 && http::HeaderValue::from_str(said).is_ok();
+    (is_usable && !said.trim().is_empty()).then_some(said)
+}
+
 /// The event's trace context travels with its tasks; nothing else of its headers does.
 fn traceparent(headers: &Headers) -> Headers {
     const NAME: &str = "traceparent";
@@ -193,6 +263,8 @@ mod tests {
     fn to() -> Destinations {
         Destinations {
             deliveries: "deliveries".into(),
+            dlq: "dlq".into(),
+            notices: "notices".into(),
             rejects: "rejects".into(),
             longest_body: 200,
             longest_reject: 16,

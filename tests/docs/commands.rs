@@ -97,6 +97,7 @@ const CHANGED: [(&str, &str, &str); 64] = [
     ("retry.max_age", "1h", "\"1h\""),
     ("router.batch_records", "100", "100"),
     ("router.batch_bytes", "1MiB", "\"1MiB\""),
+    ("router.template_fuel", "5000", "5000"),
     ("dispatcher.max_in_flight", "16", "16"),
     ("dispatcher.max_in_flight_per_host", "8", "8"),
     ("dispatcher.adaptive_concurrency", "true", "true"),

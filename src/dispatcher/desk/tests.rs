@@ -9,6 +9,7 @@ use prometheus::Registry;
 use super::super::{auto_disable, standing};
 use super::*;
 use crate::http::{Answer, ErrorClass, Exchange, Failure};
+use crate::metrics::KafkaMetrics;
 use crate::record::subscription::Rules;
 use crate::record::{Coordinates, DeliveryId, EventKey, TaskHeaders};
 use crate::retry::Policy;
@@ -58,6 +59,11 @@ fn standing() -> Standing {
     })
 }
 
+fn metrics() -> DispatcherMetrics {
+    let registry = Registry::new();
+    DispatcherMetrics::register(&registry, &KafkaMetrics::register(&registry).unwrap()).unwrap()
+}
+
 fn desk() -> Desk {
     let ladder = Ladder::try_new([1, 3, 10].map(Duration::from_secs)).unwrap();
     Desk::new(
@@ -76,7 +82,7 @@ fn desk() -> Desk {
             is_adaptive: false,
         },
         standing(),
-        DispatcherMetrics::register(&Registry::new()).unwrap(),
+        metrics(),
     )
 }
 

@@ -58,7 +58,8 @@ impl Standing {
             | NoticeKind::EndpointDisabled
             | NoticeKind::EndpointEnabled
             | NoticeKind::SubscriptionChanged
-            | NoticeKind::SubscriptionInvalid => format!("happened so often: {count}"),
+            | NoticeKind::SubscriptionInvalid
+            | NoticeKind::FilterFailed => format!("happened so often: {count}"),
         };
         let details = NoticeDetails {
             count: Some(count),

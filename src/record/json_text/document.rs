@@ -46,10 +46,24 @@ impl<'a> Document<'a> {
         self.position(name).map(|at| self.0[at].1)
     }
 
-    /// The value that a path leads to.
+    /// The value that a path leads to; the first one where it leads to several.
     pub fn get(&self, path: &Path) -> Option<Node<'a>> {
-        let (Step::Member(name), rest) = path.steps().split_first()?;
-        self.member(name)?.get(rest)
+        let (member, rest) = self.enter(path)?;
+        member.get(rest)
+    }
+
+    /// Whether any value that a path leads to passes the test.
+    pub fn any(&self, path: &Path, mut test: impl FnMut(Node<'a>) -> bool) -> bool {
+        self.enter(path)
+            .is_some_and(|(member, rest)| member.any(rest, &mut test))
+    }
+
+    fn enter<'path>(&self, path: &'path Path) -> Option<(Node<'a>, &'path [Step])> {
+        match path.steps().split_first()? {
+            (Step::Member(name), rest) => Some((self.member(name)?, rest)),
+            // A path begins with a name.
+            (Step::Each | Step::Element(_), _) => None,
+        }
     }
 
     /// Where the member of this name stands among all.

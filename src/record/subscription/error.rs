@@ -87,6 +87,20 @@ pub enum Rule {
     /// `retry` is another text than a preset's name.
     #[error("must be an object, or the preset `standard`")]
     RetryPreset,
+    /// `body` is another text than a preset's name.
+    #[error(
+        "must be `standard`, `cloudevents`, `raw`, `data`, `envelope`, `event` or `hook`, or an object with a `template`"
+    )]
+    Body,
+    /// `method` is another one.
+    #[error("must be `POST`, `PUT`, `PATCH` or `DELETE`")]
+    Method,
+    /// `content_type` is none.
+    #[error("must be a media type in visible ASCII characters")]
+    ContentType,
+    /// Two members that make no sense together.
+    #[error("cannot be given beside {0}")]
+    Beside(&'static str),
     /// A secret that is none, or several, of `key`, `env`, `file` and `sealed`.
     #[error("must have exactly one of `key`, `env` and `file`")]
     SecretForm,

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer};
 use url::Url;
 
+use super::url_template::{self, UrlTemplate, UrlTemplateError};
+
 const LONGEST: usize = 2_048;
 const REDACTED: &str = "[redacted]";
 
@@ -13,7 +15,9 @@ const REDACTED: &str = "[redacted]";
 /// credentials.
 #[derive(Clone)]
 pub struct TargetUrl {
+    /// Of a template without path and query.
     url: Url,
+    template: Option<Box<UrlTemplate>>,
     redacted: RedactedUrl,
 }
 
@@ -22,7 +26,7 @@ pub struct TargetUrl {
 pub struct RedactedUrl(Arc<str>);
 
 /// Why a text is not a URL to send to.
-#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum UrlError {
     /// Too long.
     #[error("must not be longer than {LONGEST} bytes")]
@@ -42,14 +46,49 @@ pub enum UrlError {
     /// A fragment is never sent.
     #[error("must not have a fragment")]
     Fragment,
+    /// A value of the event elsewhere than in path and query: it would decide who is dialled.
+    #[error("must not have `{{{{ }}}}` before the path")]
+    TemplateInOrigin,
+    /// See [`UrlTemplateError`].
+    #[error(transparent)]
+    Template(#[from] UrlTemplateError),
 }
 
 impl TargetUrl {
-    /// Reads a URL; user and password are allowed.
+    /// Reads a URL; user and password are allowed, and places for values in path and query.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         if text.len() > LONGEST {
             return Err(UrlError::TooLong);
         }
+        if !text.contains("{{") && !text.contains("}}") {
+            return Self::plain(text);
+        }
+        let filled_in = url_template::filled_in(text)?;
+        let mut plain = Self::plain(&filled_in)?;
+        let behind_scheme = text.find("://").map_or(0, |at| at + 3);
+        let origin = text[behind_scheme..]
+            .find(['/', '?'])
+            .map_or(text.len(), |at| behind_scheme + at);
+        let (origin, target) = text.split_at(origin);
+        if origin.contains(['{', '}']) {
+            return Err(UrlError::TemplateInOrigin);
+        }
+        let path = target.split('?').next().unwrap_or_default();
+        plain.url.set_query(None);
+        plain.url.set_path("/");
+        let origin = redact(&plain.url);
+        let query = if target.contains('?') {
+            format!("?{REDACTED}")
+        } else {
+            String::new()
+        };
+        plain.redacted =
+            RedactedUrl(format!("{}{path}{query}", &origin[..origin.len() - 1]).into());
+        plain.template = Some(Box::new(UrlTemplate::parse(target)?));
+        Ok(plain)
+    }
+
+    fn plain(text: &str) -> Result<Self, UrlError> {
         let confusing = |char: char| char.is_whitespace() || char.is_control() || char == '\\';
         if text.contains(confusing) {
             return Err(UrlError::Characters);
@@ -76,12 +115,39 @@ impl TargetUrl {
             return Err(UrlError::Fragment);
         }
         let redacted = RedactedUrl(redact(&url).into());
-        Ok(Self { url, redacted })
+        Ok(Self {
+            url,
+            template: None,
+            redacted,
+        })
     }
 
-    /// The whole URL with its credentials, for the one place that sends.
+    /// The whole URL with its credentials, for the one place that sends. That of a template has neither
+    /// path nor query.
     pub fn expose(&self) -> &Url {
         &self.url
+    }
+
+    /// What makes path and query for each event, where they are not fixed.
+    pub fn template(&self) -> Option<&UrlTemplate> {
+        self.template.as_deref()
+    }
+
+    /// Who is dialled, with the path and query that were made for an event.
+    pub fn with_target(&self, target: &str) -> Self {
+        let mut url = self.url.clone();
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        url.set_path(path);
+        url.set_query(query);
+        let redacted = RedactedUrl(redact(&url).into());
+        Self {
+            url,
+            template: None,
+            redacted,
+        }
     }
 
     /// What may be shown.

@@ -1,10 +1,12 @@
 //! Every form gives the same event; hostile input is bounded and named.
 
+use std::cell::OnceCell;
+
 use bytes::Bytes;
 
 use super::*;
 use crate::record::avro::AvroSchema;
-use crate::router::payload::{self, Defaults};
+use crate::router::payload::{self, Facts};
 
 /// As a confluent serializer frames it.
 fn framed(id: u32, payload: &[u8]) -> Vec<u8> {
@@ -33,11 +35,18 @@ fn rendered(
     let at = "events/3/42".parse().unwrap();
     let decoded = EventForm::of(headers, value)?.decode(headers, schema)?;
     let (event, document) = decoded.read(&at, Timestamp::from_millis(1_795_341_600_007))?;
-    let defaults = Defaults {
-        timestamp: event.timestamp(),
+    let facts = Facts {
+        document: &document,
+        event_type: event.event_type(),
+        tenant: event.tenant(),
         id: &event.id_or_position(),
+        timestamp: event.timestamp(),
+        source: event.origin(),
+        raw: &Bytes::copy_from_slice(value),
+        raw_content_type: None,
+        values: OnceCell::new(),
     };
-    let body = payload::render(&document, defaults, None);
+    let body = payload::usual(&facts);
     let body = String::from_utf8(body.to_vec()).unwrap();
     Ok((body, event.tenant().to_owned(), event.origin().to_owned()))
 }

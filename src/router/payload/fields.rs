@@ -1,11 +1,11 @@
 //! A subscription's `fields`: which parts of an event its endpoint gets.
 
-use crate::record::json_text::{Path, PathError, Step};
+use crate::record::json_text::{Kind, Node, Path, PathError, Step, minify_into};
 
-/// The selected paths as a tree. Lists that select the same are equal and hash alike, so that a body
-/// is rendered once for all of them.
+/// The selected paths, ascending, none of them below another. Lists that select the same are equal
+/// and hash alike, so that a body is rendered once for all of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Fields(Selected);
+pub struct Fields(Box<[Path]>);
 
 /// Why a list of fields is refused.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -24,19 +24,6 @@ pub enum FieldsError {
     },
 }
 
-/// What is selected of one value.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Selection {
-    /// All of it.
-    Whole,
-    /// Only these members, if it is an object.
-    Members(Selected),
-}
-
-/// Selected members of an object: ascending by name, each once.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Selected(Vec<(Box<str>, Selection)>);
-
 impl Fields {
     /// The most paths in a list.
     pub const MAX_PATHS: usize = 256;
@@ -50,68 +37,171 @@ impl Fields {
         if paths.len() > Self::MAX_PATHS {
             return Err(FieldsError::TooMany);
         }
-        let mut root = Selected::default();
+        let mut parsed = Vec::with_capacity(paths.len());
         for (index, text) in paths.iter().enumerate() {
             let path: Path = text
                 .parse()
                 .map_err(|error| FieldsError::Path { index, error })?;
-            root.add(path.steps());
+            parsed.push(path);
         }
-        Ok(Self(root))
+        parsed.sort_unstable();
+        // What begins with a path stands right behind it.
+        parsed.dedup_by(|later, kept| later.steps().starts_with(kept.steps()));
+        Ok(Self(parsed.into()))
     }
 
-    /// The selected members of the event's root.
-    pub(super) fn root(&self) -> &Selected {
-        &self.0
+    /// What is selected of the event's root.
+    pub(super) fn root(&self) -> Selection<'_> {
+        Selection {
+            paths: self.0.iter().map(Path::steps).collect(),
+            depth: 0,
+        }
     }
 }
 
-impl Selected {
-    /// How many members are selected.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+/// What is selected of one value: the paths that lead into it. They all have so many steps behind them.
+#[derive(Clone, Debug)]
+pub(super) struct Selection<'a> {
+    paths: Vec<&'a [Step]>,
+    depth: usize,
+}
+
+impl<'a> Selection<'a> {
+    /// The names of the members that are selected, each once.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
+        let mut last = None;
+        self.paths.iter().filter_map(move |path| {
+            let Some(Step::Member(name)) = path.get(self.depth) else {
+                return None;
+            };
+            (last.replace(&**name) != Some(&**name)).then_some(&**name)
+        })
     }
 
-    /// Names and what is selected below them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Selection)> {
-        self.0.iter().map(|(name, selection)| (&**name, selection))
+    /// What is selected of the member of this name, in the encoding of [`Node::string`]; nothing if
+    /// nothing is.
+    pub(super) fn member(&self, name: &[u8]) -> Option<Self> {
+        // Members are first in the order of steps, and the order of UTF-8 is that of code points.
+        let from = self.paths.partition_point(|path| {
+            matches!(path.get(self.depth), Some(Step::Member(present)) if present.as_bytes() < name)
+        });
+        self.narrowed(
+            &self.paths[from..],
+            |step| matches!(step, Step::Member(present) if present.as_bytes() == name),
+        )
     }
 
-    /// Where among the selected members this name stands.
-    pub(super) fn position(&self, name: &[u8]) -> Option<usize> {
-        self.search(name).ok()
+    /// What is selected of the element at this place.
+    fn element(&self, at: usize) -> Option<Self> {
+        let mut selected = self.narrowed(&self.paths, |step| match step {
+            Step::Each => true,
+            Step::Element(index) => *index as usize == at,
+            Step::Member(_) => false,
+        })?;
+        // Two kinds of steps led here.
+        let depth = selected.depth;
+        selected.paths.sort_unstable_by_key(|path| &path[depth..]);
+        Some(selected)
     }
 
-    /// What is selected below this name.
-    pub(super) fn selection(&self, name: &str) -> Option<&Selection> {
-        self.position(name.as_bytes()).map(|index| &self.0[index].1)
+    /// The paths among these whose next step is one of those.
+    fn narrowed(&self, among: &[&'a [Step]], is_meant: impl Fn(&Step) -> bool) -> Option<Self> {
+        let paths: Vec<_> = among
+            .iter()
+            .filter(|path| path.get(self.depth).is_some_and(&is_meant))
+            .copied()
+            .collect();
+        (!paths.is_empty()).then_some(Self {
+            paths,
+            depth: self.depth + 1,
+        })
     }
 
-    /// The order of UTF-8 is that of code points, so names compare as bytes.
-    fn search(&self, name: &[u8]) -> Result<usize, usize> {
-        self.0
-            .binary_search_by(|(present, _)| present.as_bytes().cmp(name))
+    fn is_whole(&self) -> bool {
+        self.paths.iter().any(|path| path.len() == self.depth)
     }
 
-    /// Recurses as deep as a path has steps.
-    fn add(&mut self, steps: &[Step]) {
-        let Some((Step::Member(name), rest)) = steps.split_first() else {
-            return;
-        };
-        let index = match self.search(name.as_bytes()) {
-            Ok(index) => index,
-            Err(index) => {
-                let nothing = Selection::Members(Self::default());
-                self.0.insert(index, (name.clone(), nothing));
-                index
-            }
-        };
-        let selection = &mut self.0[index].1;
-        match selection {
-            Selection::Whole => {}
-            Selection::Members(_) if rest.is_empty() => *selection = Selection::Whole,
-            Selection::Members(members) => members.add(rest),
+    fn enters_lists(&self) -> bool {
+        self.paths
+            .iter()
+            .any(|path| matches!(path.get(self.depth), Some(Step::Each | Step::Element(_))))
+    }
+}
+
+/// Writes what is selected of a value; nothing, and false, if nothing is. Recurses as deep as a path
+/// has steps.
+pub(super) fn select(node: Node<'_>, selection: &Selection<'_>, body: &mut Vec<u8>) -> bool {
+    if selection.is_whole() {
+        minify_into(node.text(), body);
+        return true;
+    }
+    match node.kind() {
+        Kind::Object => select_members(node, selection, body),
+        Kind::Array if selection.enters_lists() => {
+            select_elements(node, selection, body);
+            true
         }
+        Kind::Null | Kind::Bool | Kind::Number | Kind::String | Kind::Array => false,
+    }
+}
+
+fn select_members(node: Node<'_>, selection: &Selection<'_>, body: &mut Vec<u8>) -> bool {
+    let mut found = Vec::new();
+    for (position, (name, value)) in node.members().enumerate() {
+        let unescaped = name.unescaped();
+        if let Some(selected) = selection.member(&unescaped) {
+            found.push((unescaped.into_owned(), position, name, value, selected));
+        }
+    }
+    // Of a repeated name the last counts, and stands where that one stands.
+    found.sort_by(|left, right| (&left.0, right.1).cmp(&(&right.0, left.1)));
+    found.dedup_by(|later, kept| later.0 == kept.0);
+    found.sort_by_key(|(_, position, ..)| *position);
+
+    let start = body.len();
+    body.push(b'{');
+    for (_, _, name, value, selected) in found {
+        member(name.source(), value, &selected, body);
+    }
+    if body.len() == start + 1 {
+        body.truncate(start);
+        return false;
+    }
+    body.push(b'}');
+    true
+}
+
+/// A list stays a list, of those elements of which something is selected.
+fn select_elements(node: Node<'_>, selection: &Selection<'_>, body: &mut Vec<u8>) {
+    body.push(b'[');
+    let mut is_first = true;
+    for (at, element) in node.elements().enumerate() {
+        let Some(selected) = selection.element(at) else {
+            continue;
+        };
+        let start = body.len();
+        if !is_first {
+            body.push(b',');
+        }
+        if select(element, &selected, body) {
+            is_first = false;
+        } else {
+            body.truncate(start);
+        }
+    }
+    body.push(b']');
+}
+
+/// Writes a member behind others, or nothing if nothing of it is selected.
+pub(super) fn member(name: &str, node: Node<'_>, selection: &Selection<'_>, body: &mut Vec<u8>) {
+    let start = body.len();
+    if body.last() != Some(&b'{') {
+        body.push(b',');
+    }
+    body.extend_from_slice(name.as_bytes());
+    body.push(b':');
+    if !select(node, selection, body) {
+        body.truncate(start);
     }
 }
 
