@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 pub use document::Document;
-pub use escapes::quote;
+pub use escapes::{lossy, quote};
 pub use minify::{minify, minify_into};
 pub use path::{Path, PathError, Step};
 

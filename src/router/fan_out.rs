@@ -88,6 +88,10 @@ pub struct Origin<'a> {
 
 /// Makes the tasks of one event. `candidates` are the subscriptions that its tenant and type select;
 /// their filters are applied here. An endpoint that is disabled gets none.
+#[expect(
+    clippy::mutable_key_type,
+    reason = "what can change in a template is neither compared nor hashed"
+)]
 pub fn fan_out<'a>(
     origin: Origin<'_>,
     candidates: impl Iterator<Item = (&'a Entry, &'a Arc<Compiled>)>,

@@ -27,7 +27,7 @@ fn subscriptions() {
     let mut content = page("subscription", 1);
     content += "## Durations and paths\n\n";
     content += "Durations are a whole number and a unit: `250ms`, `30s`, `5m`, `6h`, `1d`. A path names members,\n";
-    content += "joined by dots: `data.order.id`; it does not lead into lists.\n\n## Examples\n";
+    content += "joined by dots: `data.order.id`; `[0]` leads to an element of a list, `[*]` to every one.\n\n## Examples\n";
     for (_, example) in shown_examples("subscription") {
         write!(content, "\n```json\n{example}\n```\n").unwrap();
     }

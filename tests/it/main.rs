@@ -42,6 +42,8 @@ mod retry;
 mod routing;
 /// Signatures, verified by code that is not ours.
 mod signatures;
+/// Bodies, methods and URLs of a subscription's own, and conditions that are programs.
+mod shaping;
 /// How a process begins and ends, and what it refuses.
 mod start;
 /// Changes of subscriptions while deliveries are under way.
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         cli::receiver::tests(),
         cli::subscriptions::tests(),
         routing::tests(),
+        shaping::tests(),
         retry::tests(),
         policy::tests(),
         table::tests(),

@@ -15,7 +15,7 @@ use crate::subscription_table::{Compiled, Invalid};
 
 const REDACTED: &str = "\"[redacted]\"";
 /// Every member that a subscription can have and that holds no secret.
-const SHOWN: [&str; 15] = [
+const SHOWN: [&str; 22] = [
     "version",
     "id",
     "tenant",
@@ -24,11 +24,18 @@ const SHOWN: [&str; 15] = [
     "signatures",
     "timeout",
     "retry",
+    "max_age",
+    "answers",
     "max_concurrency",
     "adaptive_concurrency",
     "rate_limit",
     "filters",
+    "where",
     "fields",
+    "mapping",
+    "body",
+    "method",
+    "content_type",
     "description",
     "labels",
 ];
@@ -227,7 +234,11 @@ fn url(value: Node<'_>) -> String {
     let parsed = text.as_deref().and_then(|text| TargetUrl::parse(text).ok());
     match parsed {
         // As it was written, where that gives nothing away.
-        Some(url) if !url.has_credentials() && url.expose().query().is_none() => {
+        Some(url)
+            if !url.has_credentials()
+                && url.expose().query().is_none()
+                && url.template().is_none() =>
+        {
             minify(value.text())
         }
         Some(url) => quote(&url.to_string()),

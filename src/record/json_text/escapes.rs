@@ -22,6 +22,19 @@ pub(super) fn unescape(inside: &str) -> Cow<'_, [u8]> {
     Cow::Owned(said)
 }
 
+/// The same as text: in place of a lone surrogate stands a replacement character.
+pub fn lossy(said: &[u8]) -> String {
+    let mut text = String::with_capacity(said.len());
+    for chunk in said.utf8_chunks() {
+        text.push_str(chunk.valid());
+        // A surrogate's three bytes begin with this one, and each is a chunk of its own.
+        if chunk.invalid().first() == Some(&0xed) {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    text
+}
+
 /// A text as a JSON string, with its quotes; escapes only what must be.
 pub fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);

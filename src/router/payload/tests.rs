@@ -1,6 +1,7 @@
 //! What the tests of bodies stand on, and a body of every kind, byte by byte.
 
 use std::cell::OnceCell;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -41,7 +42,11 @@ pub(crate) fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-const EVENT: &str = include_str!("../../../tests/golden/event.json");
+/// Where the event and its bodies are.
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+
+static EVENT: LazyLock<String> =
+    LazyLock::new(|| std::fs::read_to_string(format!("{GOLDEN}/event.json")).unwrap());
 
 /// A body for a subscription with these members, or why there is none.
 fn body(event: &str, members: &str) -> Result<String, String> {
@@ -60,8 +65,7 @@ fn body(event: &str, members: &str) -> Result<String, String> {
 }
 
 fn key() -> &'static SubscriptionKey {
-    static KEY: std::sync::LazyLock<SubscriptionKey> =
-        std::sync::LazyLock::new(|| "acme/sub_1".parse().unwrap());
+    static KEY: LazyLock<SubscriptionKey> = LazyLock::new(|| "acme/sub_1".parse().unwrap());
     &KEY
 }
 
@@ -73,7 +77,7 @@ fn subscription(members: &str) -> Subscription {
 }
 
 fn recipient(subscription: &Subscription) -> Recipient<'_> {
-    static ID: std::sync::LazyLock<DeliveryId> = std::sync::LazyLock::new(|| {
+    static ID: LazyLock<DeliveryId> = LazyLock::new(|| {
         DeliveryId::derive(
             "acme",
             "orders",
@@ -90,10 +94,9 @@ fn recipient(subscription: &Subscription) -> Recipient<'_> {
 
 #[test]
 fn bodies_are_the_golden_ones() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/bodies");
     let check = |name: &str, members: &str| {
-        let body = body(EVENT, members).unwrap();
-        let path = format!("{folder}/{name}");
+        let body = body(&EVENT, members).unwrap();
+        let path = format!("{GOLDEN}/bodies/{name}");
         if std::env::var_os("HOOKTIDE_BLESS").is_some() {
             std::fs::write(&path, &body).unwrap();
         }

@@ -196,7 +196,7 @@ fn compile_on_small_stack(text: String) -> Option<String> {
         let document = Document::parse(EVENT.as_bytes()).unwrap();
         let compiled = Expression::compile(&text);
         if let Ok(expression) = &compiled {
-            let _ = expression.holds(&EventValue::of(&facts(&document))).is_ok();
+            drop(expression.holds(&EventValue::of(&facts(&document))));
         }
         compiled.err().map(|error| error.to_string())
     };
@@ -232,14 +232,14 @@ fn hostile_texts_are_errors_and_no_overflow() {
             "more than 400",
         );
     }
-    check(vec!["id"; 500].join("||"), "more than 1000 parts");
+    check(vec!["id"; 900].join("||"), "more than 1000 parts");
     check(vec!["1"; 1_000].join(" == "), "operators nest deeper");
     check(
-        "data".to_owned() + &".a".repeat(1_500),
+        "data".to_owned() + &".a".repeat(399),
         "operators nest deeper",
     );
     check(
-        "data".to_owned() + &"[0]".repeat(1_300),
+        "data".to_owned() + &"[0]".repeat(399),
         "operators nest deeper",
     );
     check(
@@ -312,7 +312,7 @@ proptest::proptest! {
     fn any_text_is_compiled_or_refused(text in "[a-z0-9 .()\\[\\]{}?:&|!+<>=,'\"-]{0,60}") {
         if let Ok(expression) = Expression::compile(&text) {
             let document = Document::parse(EVENT.as_bytes()).unwrap();
-            let _ = expression.holds(&EventValue::of(&facts(&document))).is_ok();
+            drop(expression.holds(&EventValue::of(&facts(&document))));
         }
     }
 }

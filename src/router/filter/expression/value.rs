@@ -13,7 +13,7 @@ use cel::common::types::{
 use cel::common::value::{CowVal, StaticVal, Val};
 
 use super::meter;
-use crate::record::json_text::{Kind, Node};
+use crate::record::json_text::{Kind, Node, lossy};
 use crate::router::payload::Facts;
 
 /// Any value of an event.
@@ -77,7 +77,7 @@ fn value_of(node: Node<'_>, longest_text: &mut usize) -> Shared {
         Kind::String => {
             let said = node.string().unwrap_or_default();
             *longest_text = said.len().max(*longest_text);
-            Box::new(CelString::from(String::from_utf8_lossy(&said).into_owned()))
+            Box::new(CelString::from(lossy(&said)))
         }
         Kind::Array => {
             let elements = node
@@ -87,7 +87,7 @@ fn value_of(node: Node<'_>, longest_text: &mut usize) -> Shared {
         }
         Kind::Object => {
             let members = node.members().map(|(name, value)| {
-                let name = String::from_utf8_lossy(&name.unescaped()).into_owned();
+                let name = lossy(&name.unescaped());
                 let key = CelString::from(name.clone());
                 (name, (key, value_of(value, longest_text)))
             });

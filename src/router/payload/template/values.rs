@@ -9,7 +9,7 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 
-use crate::record::json_text::{Kind, MAX_DEPTH, Node, Path, minify_into, quote};
+use crate::record::json_text::{Kind, MAX_DEPTH, Node, Path, lossy, minify_into, quote};
 use crate::router::payload::{Facts, standard};
 
 /// All that a template can read of an event.
@@ -113,7 +113,7 @@ fn value_of(node: Node<'_>, whole: &Arc<str>) -> Value {
         Kind::Null => Value::from(()),
         Kind::Bool => Value::from(node.text() == "true"),
         Kind::Number => number(node.text()),
-        Kind::String => Value::from(String::from_utf8_lossy(&node.string().unwrap_or_default())),
+        Kind::String => Value::from(lossy(&node.string().unwrap_or_default())),
         Kind::Array => Value::from_object(JsonArray {
             source: Source::new(node, whole),
             elements: node
@@ -125,7 +125,7 @@ fn value_of(node: Node<'_>, whole: &Arc<str>) -> Value {
             let mut names = Vec::new();
             let mut members = BTreeMap::new();
             for (name, value) in node.members() {
-                let name = String::from_utf8_lossy(&name.unescaped()).into_owned();
+                let name = lossy(&name.unescaped());
                 let value = value_of(value, whole);
                 // Of a repeated name the last counts.
                 if members.insert(name.as_str().into(), value).is_none() {
