@@ -371,6 +371,69 @@ mod tests {
     }
 
     #[test]
+    fn what_fails_for_an_event_is_given_up_with_what_a_replay_needs() {
+        let mut table = SubscriptionTable::new(Rules::default());
+        for (key, more) in [
+            ("acme/body", r#","body":{"template":"{{ data.none }}"}"#),
+            ("acme/where", r#","where":"data.none""#),
+            ("acme/good", r#","method":"PUT","body":"cloudevents""#),
+        ] {
+            let value =
+                format!(r#"{{"url":"https://e.com/","signatures":[],"events":["*"]{more}}}"#);
+            table.apply(Some(key.as_bytes()), Some(value.as_bytes()), 3);
+        }
+        let event = record(Some(r#"{"tenant":"acme","type":"a","id":"e","data":{}}"#));
+        let mut to = to();
+        to.longest_body = 500;
+        let routed = route(&event, &table, &endpoints(), &to, Timestamp::from_millis(9));
+        assert_eq!((routed.tasks, routed.undeliverable), (1, 1));
+        assert_eq!(routed.result, Result::Matched);
+        assert_eq!(routed.unfiltered.len(), 1);
+        assert_eq!(routed.unfiltered[0].subscription.to_string(), "acme/where");
+        assert_eq!(routed.unfiltered[0].revision, 3);
+        let [good, dead] = routed.records.as_slice() else {
+            panic!("{:?}", routed.records);
+        };
+        assert_eq!(&*good.topic, "deliveries");
+        let headers = crate::record::TaskHeaders::decode(&good.headers).unwrap();
+        assert_eq!(headers.method.as_deref(), Some("PUT"));
+        assert_eq!(
+            headers.content_type.as_deref(),
+            Some("application/cloudevents+json")
+        );
+        assert_eq!(&*dead.topic, "dlq");
+        assert_eq!(dead.key.as_deref(), Some(&b"acme/body"[..]));
+        let replayed = crate::record::TaskHeaders::decode(&dead.headers).unwrap();
+        assert_eq!((replayed.attempt, replayed.revision), (0, 3));
+        assert_eq!(
+            dead.headers.get("hooktide-reason"),
+            Some(&b"undeliverable"[..])
+        );
+        let message = dead.headers.get("hooktide-last-error").unwrap();
+        assert!(
+            message.starts_with(b"body.template: line 1: undefined"),
+            "{message:?}"
+        );
+        let usual = br#"{"type":"a","timestamp":"1970-01-01T00:00:00.005Z","data":{},"id":"e"}"#;
+        assert_eq!(dead.value.as_deref(), Some(&usual[..]));
+    }
+
+    #[test]
+    fn a_record_s_content_type_is_used_only_if_a_request_can_have_it() {
+        fn check(value: &'static [u8], expected: Option<&str>) {
+            let mut headers = Headers::new();
+            headers.push("content-type", Some(Bytes::from_static(value)));
+            assert_eq!(content_type(&headers), expected, "{value:?}");
+        }
+        check(b"application/avro", Some("application/avro"));
+        check(b"a/b\r\nX-Evil: 1", None);
+        check(b"a/b\0", None);
+        check(b"\xff", None);
+        check(b"", None);
+        check(&[b'x'; 300], None);
+    }
+
+    #[test]
     fn only_the_trace_travels_on_and_a_reject_keeps_the_start() {
         let task = &routed(Some(r#"{"tenant":"other","type":"a","data":1}"#)).records[0];
         assert!(task.headers.get("traceparent").is_some() && task.headers.get("own").is_none());

@@ -102,6 +102,43 @@ fn operators_do_as_the_contract_says() {
 }
 
 #[test]
+fn a_path_into_lists_holds_for_any_element() {
+    fn check(field: &str, operator: &str, value: &str, expected: bool) {
+        const ORDER: &str = r#"{"type":"t","data":{"items":[{"sku":"A","n":1},{"sku":"B","n":5},{}],
+            "none":[],"tags":["ax","b"],"deep":[[1],[2,3]],"status":"paid","location":"riyadh",
+            "categories":["tools","paint"],"stock":7}}"#;
+        let event = Document::parse(ORDER.as_bytes()).unwrap();
+        let text = leaf(field, operator, value);
+        assert_eq!(filter(&text).unwrap().matches(&event), expected, "{text}");
+    }
+    check("data.items[*].sku", "equals", r#""B""#, true);
+    check("data.items[*].sku", "equals", r#""C""#, false);
+    check("data.items[*].sku", "not_equals", r#""B""#, false);
+    check("data.items[*].sku", "not_equals", r#""C""#, true);
+    check("data.none[*].sku", "not_equals", r#""C""#, true);
+    check("data.items[*].n", "greater_than", "4", true);
+    check("data.items[*].n", "greater_than", "5", false);
+    check("data.items[0].n", "greater_than", "4", false);
+    check("data.items[1].n", "greater_than", "4", true);
+    check("data.items[7].n", "exists", "false", true);
+    check("data.items[*].sku", "exists", "true", true);
+    check("data.items[*].price", "exists", "false", true);
+    check("data.none[*]", "exists", "true", false);
+    check("data.none", "exists", "true", true);
+    check("data.tags[*]", "contains", r#""x""#, true);
+    check("data.tags", "contains", r#""x""#, false);
+    check("data.tags[*]", "starts_with", r#""b""#, true);
+    check("data.deep[*][*]", "in", "[3]", true);
+    check("data.deep[*]", "contains", "3", true);
+    check("data.deep[*][*]", "not_in", "[3]", false);
+    // What systems that are replaced call filters.
+    check("data.status", "equals", r#""paid""#, true);
+    check("data.location", "in", r#"["riyadh","jeddah"]"#, true);
+    check("data.categories[*]", "in", r#"["paint"]"#, true);
+    check("data.stock", "less_or_equal", "10", true);
+}
+
+#[test]
 fn groups_combine() {
     fn check(text: &str, expected: bool) {
         assert_eq!(holds(text), expected, "{text}");
@@ -254,29 +291,44 @@ fn naive(filter: &serde_json::Value, event: &serde_json::Value) -> bool {
     if let Some(not) = filter.get("not") {
         return !naive(not, event);
     }
-    let found = filter["field"]
-        .as_str()
-        .unwrap()
-        .split('.')
-        .try_fold(event, |at, name| {
-            at.as_object().and_then(|members| members.get(name))
-        });
     let (operator, value) = (filter["operator"].as_str().unwrap(), &filter["value"]);
+    let found = reached(vec![event], filter["field"].as_str().unwrap());
     if operator == "exists" {
-        return found.is_some() == (*value == json!(true));
+        return found.is_empty() != (*value == json!(true));
     }
     let positive = operator.strip_prefix("not_").unwrap_or(operator);
-    let ordering = found.and_then(|found| match (found, value) {
+    let outcome = found.iter().any(|found| naive_test(positive, found, value));
+    outcome != operator.starts_with("not_")
+}
+
+/// Every value that a path leads to, found by taking the path apart as text.
+fn reached<'a>(from: Vec<&'a serde_json::Value>, path: &str) -> Vec<&'a serde_json::Value> {
+    let steps = path.replace('[', ".[");
+    steps.split('.').fold(from, |values, step| {
+        let next = |value: &'a serde_json::Value| match step {
+            "[*]" => value.as_array().into_iter().flatten().collect(),
+            "[0]" => value.get(0).into_iter().collect::<Vec<_>>(),
+            "[1]" => value.get(1).into_iter().collect(),
+            name => value.get(name).into_iter().collect(),
+        };
+        values.into_iter().flat_map(next).collect()
+    })
+}
+
+/// Whether a positive operator holds for one value.
+fn naive_test(operator: &str, found: &serde_json::Value, value: &serde_json::Value) -> bool {
+    use serde_json::Value as Json;
+    let ordering = match (found, value) {
         (Json::Number(a), Json::Number(b)) => a.as_i64().partial_cmp(&b.as_i64()),
         (Json::String(a), Json::String(b)) => a.chars().partial_cmp(b.chars()),
         _ => None,
-    });
-    let texts = found.and_then(Json::as_str).zip(value.as_str());
-    let outcome = match positive {
-        "equals" => found == Some(value),
-        "in" => found.is_some_and(|found| value.as_array().unwrap().contains(found)),
+    };
+    let texts = found.as_str().zip(value.as_str());
+    match operator {
+        "equals" => found == value,
+        "in" => value.as_array().unwrap().contains(found),
         "contains" => match found {
-            Some(Json::Array(elements)) => elements.contains(value),
+            Json::Array(elements) => elements.contains(value),
             _ => texts.is_some_and(|(found, part)| found.contains(part)),
         },
         "starts_with" => texts.is_some_and(|(found, start)| found.starts_with(start)),
@@ -286,8 +338,7 @@ fn naive(filter: &serde_json::Value, event: &serde_json::Value) -> bool {
         "less_than" => ordering.is_some_and(Ordering::is_lt),
         "less_or_equal" => ordering.is_some_and(Ordering::is_le),
         other => panic!("{other}"),
-    };
-    outcome != operator.starts_with("not_")
+    }
 }
 
 /// Few and small values, so that they meet.
@@ -307,7 +358,10 @@ fn any_value() -> impl Strategy<Value = serde_json::Value> {
 }
 
 fn any_filter() -> impl Strategy<Value = serde_json::Value> {
-    let field = prop::sample::select(vec!["a", "b", "a.a", "a.b", "b.a"]);
+    let field = prop::sample::select(vec![
+        "a", "b", "a.a", "a.b", "b.a", "a[*]", "a[0]", "b[1]", "a[*].a", "a.b[*]", "b[*][*]",
+        "a[1].b",
+    ]);
     let test = prop_oneof![
         (
             prop::sample::select(vec!["equals", "not_equals", "contains", "not_contains"]),

@@ -316,3 +316,72 @@ fn is_part(part: &Value, whole: &Value) -> bool {
         (part, whole) => part == whole,
     }
 }
+
+/// Every kind of body, for what no event should be.
+const KINDS: [&str; 10] = [
+    r#","body":"standard""#,
+    r#","body":"cloudevents""#,
+    r#","body":"raw""#,
+    r#","body":"data""#,
+    r#","body":"envelope""#,
+    r#","body":"event""#,
+    r#","body":"hook""#,
+    r#","fields":["data.a[*].b","data.c[1]","data.c[*]"]"#,
+    r#","mapping":{"x[*].y":"data.a[*].b","z":"data.c[*]","w":"data.c"}"#,
+    r#","body":{"template":"{\"a\":{{ data.a | tojson }},\"c\":\"{{ data.s | default('') }}\"}"}"#,
+];
+
+#[test]
+fn hostile_events_make_bounded_bodies_or_a_named_error() {
+    let long = "x".repeat(10_000_000);
+    let deep = format!("{}1{}", "[".repeat(120), "]".repeat(120));
+    let many = vec!["{\"b\":1}"; 100_000].join(",");
+    let hostile = [
+        format!(r#"{{"type":"t","data":{{"a":[],"s":"{long}","c":["{long}"]}}}}"#),
+        format!(r#"{{"type":"t","data":{{"a":{deep},"c":{deep}}}}}"#),
+        format!(r#"{{"type":"t","data":{{"a":[{many}],"c":[{many}]}}}}"#),
+        r#"{"type":"t","data":{"a":1,"a":[{"b":1,"b":2}],"c":[1],"c":{"c":2}}}"#.to_owned(),
+        r#"{"type":"t","data":{"a":"\ud800","s":"\u0000\r\nX: y\u2028","c":null}}"#.to_owned(),
+        r#"{"type":"t","data":"{{ data }}"}"#.to_owned(),
+        r#"{"type":"t\r\nX: y","data":[]}"#.to_owned(),
+    ];
+    for event in &hostile {
+        for kind in KINDS {
+            match body(event, kind) {
+                Ok(body) => {
+                    assert!(
+                        body.len() <= 2 * event.len() + 1_000,
+                        "{kind}: {}",
+                        body.len()
+                    );
+                    let parsed = serde_json::from_str::<serde::de::IgnoredAny>(&body);
+                    assert!(parsed.is_ok(), "{kind}: {parsed:?}");
+                }
+                Err(error) => {
+                    assert!(kind.contains("template"), "{kind}: {error}");
+                    assert!(error.len() < 1_000, "{error}");
+                }
+            }
+        }
+    }
+    // Of a repeated name the last counts.
+    let twice = &hostile[3];
+    let members = r#","mapping":{"a":"data.a[*].b","c":"data.c"}"#;
+    assert_eq!(
+        body(twice, members).as_deref(),
+        Ok(r#"{"a":[2],"c":{"c":2}}"#)
+    );
+    let members = r#","body":"data","fields":["data.a[*].b"]"#;
+    assert_eq!(body(twice, members).as_deref(), Ok(r#"{"a":[{"b":2}]}"#));
+    let template = r#","body":{"template":"[{{ data.a[0].b }},{{ data.c.c }}]"}"#;
+    assert_eq!(body(twice, template).as_deref(), Ok("[2,2]"));
+}
+
+#[test]
+fn what_nobody_asks_for_takes_no_room() {
+    // Each subscription of the table has one of each.
+    assert!(std::mem::size_of::<Option<Box<Shape>>>() == 8);
+    assert!(std::mem::size_of::<crate::subscription_table::Compiled>() <= 520);
+    let plain = Shape::compile(&subscription(""), &Rules::default()).unwrap();
+    assert!(plain.is_none());
+}
