@@ -19,6 +19,7 @@ pub mod filter;
 pub mod intake;
 pub mod matcher;
 pub mod payload;
+pub mod programs;
 pub mod routing;
 
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use crate::record::subscription::{Rules, State, Subscription, SubscriptionError}
 use crate::router::filter::{Expression, ExpressionError, FilterError, FilterSet};
 use crate::router::matcher::Matcher;
 use crate::router::payload::{Shape, ShapeError};
+use crate::router::programs::Programs;
 
 /// How many changes are remembered.
 const RECENT: usize = 10_000;
@@ -91,6 +92,7 @@ pub struct SubscriptionTable {
     by_key: HashMap<SubscriptionKey, u32>,
     matcher: Matcher<u32>,
     counts: Counts,
+    programs: Programs,
     /// The last changes: revision and key.
     recent: VecDeque<(i64, SubscriptionKey)>,
     /// All changes from this revision on are among them.
@@ -104,6 +106,16 @@ impl Compiled {
     /// # Errors
     /// What makes the record of no use, with the field and the rule.
     pub fn parse(key: &SubscriptionKey, value: &[u8], rules: &Rules) -> Result<Self, Invalid> {
+        Self::sharing(key, value, rules, &mut Programs::default())
+    }
+
+    /// The same; programs that are known already are not compiled again.
+    fn sharing(
+        key: &SubscriptionKey,
+        value: &[u8],
+        rules: &Rules,
+        programs: &mut Programs,
+    ) -> Result<Self, Invalid> {
         let subscription = Subscription::parse(key, value, rules)?;
         let filters = subscription
             .filters()
@@ -113,9 +125,9 @@ impl Compiled {
         let condition = subscription
             .shaping()
             .and_then(|shaping| shaping.condition.as_deref())
-            .map(Expression::compile)
+            .map(|text| programs.expression(text))
             .transpose()?;
-        let shape = Shape::compile(&subscription, rules)?;
+        let shape = Shape::compile(&subscription, rules, programs)?;
         Ok(Self {
             subscription,
             filters,
@@ -135,6 +147,7 @@ impl SubscriptionTable {
             by_key: HashMap::new(),
             matcher: Matcher::default(),
             counts: Counts::default(),
+            programs: Programs::default(),
             recent: VecDeque::new(),
             recent_from: 0,
         }
@@ -159,7 +172,7 @@ impl SubscriptionTable {
             self.remove(&key);
             return Change::Deleted;
         };
-        let content = Compiled::parse(&key, value, &self.rules)
+        let content = Compiled::sharing(&key, value, &self.rules, &mut self.programs)
             .map(Arc::new)
             .map_err(Arc::new);
         if let Err(error) = &content {

@@ -22,6 +22,7 @@ pub use template::{EventValues, Template, TemplateError};
 use crate::record::json_text::{Document, Kind, Path};
 use crate::record::subscription::{Body as Written, BodyPreset, Rules, Subscription, TargetError};
 use crate::record::{DeliveryId, SubscriptionKey};
+use crate::router::programs::Programs;
 
 const JSON: &str = "application/json";
 const CLOUD_EVENT: &str = "application/cloudevents+json";
@@ -113,6 +114,7 @@ impl Shape {
     pub fn compile(
         subscription: &Subscription,
         rules: &Rules,
+        programs: &mut Programs,
     ) -> Result<Option<Box<Self>>, ShapeError> {
         let fields = subscription.fields().map(Fields::parse).transpose()?;
         let Some(shaping) = subscription.shaping() else {
@@ -127,7 +129,7 @@ impl Shape {
         let content_type = shaping.content_type.as_deref();
         let rendering = match (&shaping.mapping, &shaping.body) {
             (Some(pairs), _) => Rendering::Mapping(Mapping::parse(pairs)?),
-            (None, Some(Written::Template(text))) => Rendering::Template(Template::compile(
+            (None, Some(Written::Template(text))) => Rendering::Template(programs.template(
                 text,
                 content_type.unwrap_or(JSON),
                 rules.template_fuel,

@@ -112,6 +112,11 @@ impl Expression {
         })))
     }
 
+    /// How many clones of it there are.
+    pub fn holders(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
     /// Whether it holds for an event.
     ///
     /// # Errors

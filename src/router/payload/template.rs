@@ -108,6 +108,11 @@ impl Template {
         Ok(Self(Arc::new(compiled.ok_or_else(unreadable)??)))
     }
 
+    /// How many clones of it there are.
+    pub fn holders(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
     /// Whether each subscription gets a body of its own.
     pub(super) fn names_recipient(&self) -> bool {
         self.0.names_recipient
@@ -174,7 +179,8 @@ impl Compiled {
 
 impl PartialEq for Template {
     fn eq(&self, other: &Self) -> bool {
-        self.0.escape == other.0.escape && self.0.text == other.0.text
+        Arc::ptr_eq(&self.0, &other.0)
+            || (self.0.escape == other.0.escape && self.0.text == other.0.text)
     }
 }
 
