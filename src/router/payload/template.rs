@@ -26,6 +26,19 @@ const COMPILER_STACK: usize = 128 * 1_024 * 1_024;
 /// What is said of a template's failure.
 const LONGEST_MESSAGE: usize = 512;
 
+const UNBOUNDED: [&str; 10] = [
+    "title",
+    "capitalize",
+    "indent",
+    "format",
+    "escape",
+    "e",
+    "pprint",
+    "batch",
+    "slice",
+    "groupby",
+];
+
 /// Filters and functions are the same for all.
 static SANDBOX: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
@@ -38,6 +51,17 @@ static SANDBOX: LazyLock<Environment<'static>> = LazyLock::new(|| {
     // Shows what is inside, and is not for bodies.
     environment.remove_global("debug");
     environment.add_filter("tojson", values::to_json);
+    // The library's own make a text of any list or object before they ask for fuel, as large as it comes.
+    for filter in UNBOUNDED {
+        environment.remove_filter(filter);
+    }
+    environment.add_filter("join", values::join);
+    environment.add_filter("string", values::string);
+    environment.add_filter("replace", values::replace);
+    environment.add_filter("upper", values::upper);
+    environment.add_filter("lower", values::lower);
+    environment.add_filter("trim", values::trim);
+    environment.add_filter("safe", values::safe);
     environment.add_function("source", values::source);
     environment
 });
@@ -94,6 +118,7 @@ impl Template {
     /// # Errors
     /// Names the line.
     pub fn compile(text: &str, content_type: &str, fuel: u64) -> Result<Self, TemplateError> {
+        refuse_amplifiers(text)?;
         // Chains of operators nest as deep as they are long.
         let compiler = thread::Builder::new().stack_size(COMPILER_STACK);
         let compiled = thread::scope(|scope| {
@@ -158,11 +183,44 @@ impl Template {
     }
 }
 
+/// `~` makes a text of any list, and `*` a list of any length, before the engine asks for fuel.
+fn refuse_amplifiers(text: &str) -> Result<(), TemplateError> {
+    let mut rest = text.char_indices().peekable();
+    let (mut is_code, mut quote, mut braces) = (false, None, 0_usize);
+    while let Some((at, character)) = rest.next() {
+        let next = rest.peek().map(|(_, next)| *next);
+        match (is_code, quote, character) {
+            (false, _, '{') if matches!(next, Some('{' | '%')) => {
+                rest.next();
+                is_code = true;
+            }
+            (true, None, '{') => braces += 1,
+            (true, None, '}') if braces > 0 => braces -= 1,
+            (true, None, '%' | '}') if next == Some('}') && braces == 0 => is_code = false,
+            (true, None, '"' | '\'') => quote = Some(character),
+            (true, Some(_), '\\') => drop(rest.next()),
+            (true, Some(open), _) if open == character => quote = None,
+            (true, None, '~' | '*') => {
+                let line = text[..at].matches('\n').count() + 1;
+                let message = format!(
+                    "`{character}` is not supported: write values side by side, or use `join`"
+                );
+                return Err(TemplateError {
+                    line: Some(line),
+                    message,
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 impl Compiled {
     fn new(text: &str, escape: Escape, fuel: u64) -> Result<Self, TemplateError> {
         let mut environment = SANDBOX.clone();
         environment.set_fuel(Some(fuel));
-        environment.set_formatter(move |out, _, value| escape.write(out, value));
+        environment.set_formatter(move |out, state, value| escape.write(out, state, value));
         environment.add_template_owned(NAME, text.to_owned())?;
         let names = environment.get_template(NAME)?.undeclared_variables(false);
         let names_recipient = ["subscription", "delivery_id"]

@@ -4,10 +4,10 @@
 use std::fmt;
 
 use minijinja::value::{Value, ValueKind};
-use minijinja::{Error, ErrorKind, HtmlEscape, Output};
+use minijinja::{Error, ErrorKind, HtmlEscape, Output, State};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::values::write_json;
+use super::values::text_of;
 use crate::record::json_text::quote;
 
 /// How values are written; by what the output is.
@@ -37,11 +37,16 @@ impl Escape {
         }
     }
 
-    pub(super) fn write(self, out: &mut Output<'_>, value: &Value) -> Result<(), Error> {
+    pub(super) fn write(
+        self,
+        out: &mut Output<'_>,
+        state: &State<'_, '_>,
+        value: &Value,
+    ) -> Result<(), Error> {
         if value.is_undefined() {
             return Ok(());
         }
-        let text = text_of(value)?;
+        let text = text_of(state, value)?;
         let written = if value.is_safe() {
             out.write_str(&text)
         } else {
@@ -59,18 +64,6 @@ impl Escape {
             Self::Json | Self::None => out.write_str(text),
             Self::Form => write!(out, "{}", utf8_percent_encode(text, NON_ALPHANUMERIC)),
             Self::Markup => write!(out, "{}", HtmlEscape(text)),
-        }
-    }
-}
-
-/// Texts as they are, all else as JSON.
-fn text_of(value: &Value) -> Result<String, Error> {
-    match value.as_str() {
-        Some(text) => Ok(text.to_owned()),
-        None => {
-            let mut json = String::new();
-            write_json(value, &mut json, 0)?;
-            Ok(json)
         }
     }
 }

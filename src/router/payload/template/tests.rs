@@ -72,7 +72,7 @@ fn values_are_written_as_the_content_type_asks() {
         r#"{"b":1.1,"list":[{"b":3},"\"",1.5,null]}"#,
     );
     check(json, "{{ event.data.items[0] }}", r#"{"b":2,"a":1.0}"#);
-    check(json, "{{ (data.n * 2) | round(1) }}", "2.2");
+    check(json, "{{ (data.n + 2) | round(1) }}", "3.1");
     check(
         json,
         "[{% for i in data.items if i.b > 2 %}{{ i.b }}{% endfor %}]",
@@ -161,6 +161,7 @@ fn template_bombs_run_out_of_fuel() {
         format!("{{% set x = 'aaaaaaaa' %}}{blocks}{{{{ x }}}}"),
         format!("{{% set x = 'aaaaaaaa' %}}{replaced}{{{{ x }}}}"),
         "{{ 'a' * 1000000000 }}".to_owned(),
+        "{{ ([data, data] | join) | replace('x', data.s) }}".to_owned(),
         "{{ (range(10000) | list) * 100000 }}".to_owned(),
         "{{ 'a' | indent(1000000000) }}{{ '%1000000000d' | format(1) }}".to_owned(),
         "{% for i in range(1000) %}{{ data | tojson }}{% endfor %}".to_owned(),
@@ -170,6 +171,8 @@ fn template_bombs_run_out_of_fuel() {
         let event = format!(r#"{{"type":"t","data":{{"s":"{}"}}}}"#, "x".repeat(100_000));
         let failed = made(&event, "text/plain", &text).unwrap_err();
         let is_bounded = [
+            "is not supported",
+            "unknown filter",
             "router.template_fuel",
             "too large",
             "recursion",
@@ -179,6 +182,42 @@ fn template_bombs_run_out_of_fuel() {
         .iter()
         .any(|bound| failed.contains(bound));
         assert!(is_bounded, "{text}: {failed}");
+    }
+    for text in [
+        format!("{{{{ [{}] | tojson }}}}", vec!["data"; 5_000].join(",")),
+        format!("{{{{ [{}] }}}}", vec!["data"; 5_000].join(",")),
+        format!("{{{{ [{}] | string }}}}", vec!["data"; 5_000].join(",")),
+        format!("{{{{ {} }}}}", vec!["data"; 3_000].join("~")),
+        format!("{{{{ {} }}}}", vec!["data.s"; 3_000].join("+")),
+        "{{ ([data.s] * 100000) | join }}".to_owned(),
+        "{{ ([data] * 100000) | join(',') }}".to_owned(),
+        "{{ ([data.s] * 100000) | map('upper') | list | length }}".to_owned(),
+        "{{ ([data.s] * 100000) | map('replace', 'x', 'yy') | join }}".to_owned(),
+        "{{ ([data.s] * 100000) | sum }}".to_owned(),
+        "{{ ([data.s] * 100000) | tojson }}".to_owned(),
+        "{{ ([data.s] * 100000) | string | length }}".to_owned(),
+        "{{ ([data.s] * 100000) | unique | list }}".to_owned(),
+        "{{ ([data.s] * 100000) | sort | first }}".to_owned(),
+        "{{ ([data.s] * 100000) | groupby('x') }}".to_owned(),
+        "{{ data.s | list | map('replace', 'x', data.s) | list | length }}".to_owned(),
+        "{{ data.s | replace('x', data.s) }}".to_owned(),
+        "{{ data.s | split('') | join(data.s) }}".to_owned(),
+        "{{ data.s | urlencode | urlencode | urlencode | escape | escape }}{{ data.s * 64 }}"
+            .to_owned(),
+        "{{ data.s | indent(10000) | indent(10000) }}{{ data.s * 64 }}".to_owned(),
+        "{{ ('%s' * 5000) | format(data.s) }}{{ data.s * 64 }}".to_owned(),
+        "{{ ([data.s] * 100000) | batch(2) | list | tojson }}".to_owned(),
+        "{{ dict(a=[data.s] * 100000) | pprint }}".to_owned(),
+        "{% set x = [data] %}{% for i in range(10000) %}{{ x }}{% endfor %}".to_owned(),
+        "{% for i in range(100000) %}{{ data == data }}{% endfor %}".to_owned(),
+        "{% for i in range(100000) %}{{ data.s in data.s }}{% endfor %}".to_owned(),
+    ] {
+        let event = format!(r#"{{"type":"t","data":{{"s":"{}"}}}}"#, "x".repeat(50_000));
+        let failed = made(&event, "text/plain", &text);
+        assert!(
+            failed.as_ref().is_err_and(|error| error.len() < 1_000),
+            "{text:.60}"
+        );
     }
     // Nor does compiling one.
     for text in [
@@ -200,6 +239,23 @@ fn template_bombs_run_out_of_fuel() {
         let work = move || drop(made(EVENT, "text/plain", &text));
         worker.spawn(work).unwrap().join().unwrap();
     }
+}
+
+#[test]
+fn what_multiplies_is_refused_wherever_it_stands() {
+    for text in [
+        "{{ 1 * 2 }}",
+        "a * b {{ a ~ b }}",
+        r#"{{ {"a": {"b": "}}"}} ~ 1 }}"#,
+        "{{ '\\'' ~ 1 }}",
+        "{% if 2 ** 3 %}{% endif %}",
+        "{'a':{{ 1 }},'b':{{ 1 ~ 1 }}}",
+    ] {
+        let refused = made(EVENT, "text/plain", text).unwrap_err();
+        assert!(refused.contains("is not supported"), "{text}: {refused}");
+    }
+    let plain = "* ~ {{ '* ~' }} {# ~ #}*";
+    assert_eq!(made(EVENT, "text/plain", plain).as_deref(), Ok("* ~ * ~ *"));
 }
 
 #[test]

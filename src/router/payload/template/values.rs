@@ -12,6 +12,9 @@ use minijinja::{Error, ErrorKind, State};
 use crate::record::json_text::{Kind, MAX_DEPTH, Node, Path, lossy, minify_into, quote};
 use crate::router::payload::{Facts, standard};
 
+/// As the library counts it.
+const BYTES_PER_FUEL: u64 = 64;
+
 /// All that a template can read of an event.
 #[derive(Clone, Debug)]
 pub struct EventValues {
@@ -210,10 +213,81 @@ impl fmt::Debug for JsonArray {
 
 /// The filter `tojson`: a value as JSON, what is of the event as its producer wrote it.
 pub(super) fn to_json(state: &mut State<'_, '_>, value: &Value) -> Result<Value, Error> {
-    let mut json = String::new();
-    write_json(value, &mut json, 0)?;
-    state.consume_fuel(json.len() as u64 / 64)?;
-    Ok(Value::from_safe_string(json))
+    let mut json = Bounded::by_fuel_of(state);
+    json.write(value, 0)?;
+    Ok(Value::from_safe_string(json.text))
+}
+
+/// The filter `join`. The library's own asks for fuel only when the whole text is made.
+pub(super) fn join(
+    state: &mut State<'_, '_>,
+    value: &Value,
+    between: Option<&str>,
+) -> Result<Value, Error> {
+    let mut joined = Bounded::by_fuel_of(state);
+    for (at, element) in value.try_iter()?.enumerate() {
+        state.consume_fuel(1)?;
+        if at > 0 {
+            joined.push(between.unwrap_or_default())?;
+        }
+        match element.as_str() {
+            Some(text) => joined.push(text)?,
+            None => joined.write(&element, 0)?,
+        }
+    }
+    Ok(Value::from(joined.text))
+}
+
+/// The filter `string`.
+pub(super) fn string(state: &mut State<'_, '_>, value: &Value) -> Result<Value, Error> {
+    text_of(state, value).map(Value::from)
+}
+
+/// The filter `replace`, of texts alone.
+pub(super) fn replace(
+    state: &mut State<'_, '_>,
+    text: &str,
+    from: &str,
+    to: &str,
+) -> Result<Value, Error> {
+    let mut replaced = Bounded::by_fuel_of(state);
+    for (at, part) in text.split(from).enumerate() {
+        if at > 0 {
+            replaced.push(to)?;
+        }
+        replaced.push(part)?;
+    }
+    Ok(Value::from(replaced.text))
+}
+
+/// The filter `upper`, of texts alone.
+pub(super) fn upper(text: &str) -> String {
+    text.to_uppercase()
+}
+
+/// The filter `lower`, of texts alone.
+pub(super) fn lower(text: &str) -> String {
+    text.to_lowercase()
+}
+
+/// The filter `trim`, of texts alone.
+pub(super) fn trim(text: &str) -> String {
+    text.trim().to_owned()
+}
+
+/// The filter `safe`, of texts alone.
+pub(super) fn safe(text: &str) -> Value {
+    Value::from_safe_string(text.to_owned())
+}
+
+/// A value as it is written into an output: texts as they are, all else as JSON.
+pub(super) fn text_of(state: &State<'_, '_>, value: &Value) -> Result<String, Error> {
+    let mut text = Bounded::by_fuel_of(state);
+    match value.as_str() {
+        Some(said) => text.push(said)?,
+        None => text.write(value, 0)?,
+    }
+    Ok(text.text)
 }
 
 /// The function `source`: what stands at a path of the event, to the letter: `1.10` stays `1.10`.
@@ -240,69 +314,87 @@ pub(super) fn source(state: &mut State<'_, '_>, path: &str) -> Result<Value, Err
     })
 }
 
-/// Recurses at most as deep as JSON may nest.
-pub(super) fn write_json(value: &Value, json: &mut String, depth: usize) -> Result<(), Error> {
-    let refused = |message| Err(Error::new(ErrorKind::BadSerialization, message));
-    if depth > MAX_DEPTH {
-        return refused("nested too deep");
-    }
-    if let Some(object) = value.downcast_object_ref::<JsonObject>() {
-        json.push_str(object.source.text());
-        return Ok(());
-    }
-    if let Some(array) = value.downcast_object_ref::<JsonArray>() {
-        json.push_str(array.source.text());
-        return Ok(());
-    }
-    match value.kind() {
-        ValueKind::None => json.push_str("null"),
-        ValueKind::Bool => json.push_str(if value.is_true() { "true" } else { "false" }),
-        ValueKind::Number => write_number(value, json)?,
-        ValueKind::String => json.push_str(&quote(value.as_str().unwrap_or_default())),
-        ValueKind::Seq | ValueKind::Iterable => {
-            json.push('[');
-            for (at, element) in value.try_iter()?.enumerate() {
-                if at > 0 {
-                    json.push(',');
-                }
-                write_json(&element, json, depth + 1)?;
-            }
-            json.push(']');
-        }
-        ValueKind::Map => {
-            json.push('{');
-            for (at, name) in value.try_iter()?.enumerate() {
-                if at > 0 {
-                    json.push(',');
-                }
-                json.push_str(&quote(&name.to_string()));
-                json.push(':');
-                write_json(&value.get_item(&name)?, json, depth + 1)?;
-            }
-            json.push('}');
-        }
-        ValueKind::Undefined => {
-            return Err(Error::from(ErrorKind::UndefinedError));
-        }
-        _ => return refused("no JSON value"),
-    }
-    Ok(())
+/// A text that grows no further than what is left of the fuel pays for: the engine itself asks for it only
+/// when the text is there.
+struct Bounded {
+    text: String,
+    most: usize,
 }
 
-fn write_number(value: &Value, json: &mut String) -> Result<(), Error> {
-    if value.is_integer() {
-        json.push_str(&value.to_string());
-        return Ok(());
-    }
-    let number = f64::try_from(value.clone())?;
-    match serde_json::Number::from_f64(number) {
-        Some(number) => json.push_str(&number.to_string()),
-        None => {
-            return Err(Error::new(
-                ErrorKind::BadSerialization,
-                "a number that JSON does not have",
-            ));
+impl Bounded {
+    fn by_fuel_of(state: &State<'_, '_>) -> Self {
+        let (_, left) = state.fuel_levels().unwrap_or_default();
+        Self {
+            text: String::new(),
+            most: usize::try_from(left.saturating_mul(BYTES_PER_FUEL)).unwrap_or(usize::MAX),
         }
     }
-    Ok(())
+
+    fn push(&mut self, text: &str) -> Result<(), Error> {
+        if self.text.len() + text.len() > self.most {
+            return Err(Error::from(ErrorKind::OutOfFuel));
+        }
+        self.text.push_str(text);
+        Ok(())
+    }
+
+    /// Recurses at most as deep as JSON may nest.
+    fn write(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
+        if depth > MAX_DEPTH {
+            return refused("nested too deep");
+        }
+        if let Some(object) = value.downcast_object_ref::<JsonObject>() {
+            return self.push(object.source.text());
+        }
+        if let Some(array) = value.downcast_object_ref::<JsonArray>() {
+            return self.push(array.source.text());
+        }
+        match value.kind() {
+            ValueKind::None => self.push("null"),
+            ValueKind::Bool => self.push(if value.is_true() { "true" } else { "false" }),
+            ValueKind::Number => self.push(&number_text(value)?),
+            ValueKind::String => self.push(&quote(value.as_str().unwrap_or_default())),
+            ValueKind::Seq | ValueKind::Iterable => {
+                self.push("[")?;
+                for (at, element) in value.try_iter()?.enumerate() {
+                    if at > 0 {
+                        self.push(",")?;
+                    }
+                    self.write(&element, depth + 1)?;
+                }
+                self.push("]")
+            }
+            ValueKind::Map => {
+                self.push("{")?;
+                for (at, name) in value.try_iter()?.enumerate() {
+                    if at > 0 {
+                        self.push(",")?;
+                    }
+                    let text = name
+                        .as_str()
+                        .map_or_else(|| name.to_string(), str::to_owned);
+                    self.push(&quote(&text))?;
+                    self.push(":")?;
+                    self.write(&value.get_item(&name)?, depth + 1)?;
+                }
+                self.push("}")
+            }
+            ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
+            _ => refused("no JSON value"),
+        }
+    }
+}
+
+fn refused<T>(message: &'static str) -> Result<T, Error> {
+    Err(Error::new(ErrorKind::BadSerialization, message))
+}
+
+fn number_text(value: &Value) -> Result<String, Error> {
+    if value.is_integer() {
+        return Ok(value.to_string());
+    }
+    match serde_json::Number::from_f64(f64::try_from(value.clone())?) {
+        Some(number) => Ok(number.to_string()),
+        None => refused("a number that JSON does not have"),
+    }
 }
