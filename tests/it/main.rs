@@ -40,10 +40,10 @@ mod restraints;
 mod retry;
 /// Which events reach which endpoints, and what arrives there.
 mod routing;
-/// Signatures, verified by code that is not ours.
-mod signatures;
 /// Bodies, methods and URLs of a subscription's own, and conditions that are programs.
 mod shaping;
+/// Signatures, verified by code that is not ours.
+mod signatures;
 /// How a process begins and ends, and what it refuses.
 mod start;
 /// Changes of subscriptions while deliveries are under way.
