@@ -385,7 +385,14 @@ mod tests {
         let event = record(Some(r#"{"tenant":"acme","type":"a","id":"e","data":{}}"#));
         let mut to = to();
         to.longest_body = 500;
-        let routed = route(&event, &table, &endpoints(), &to, Timestamp::from_millis(9));
+        let routed = route(
+            &event,
+            None,
+            &table,
+            &endpoints(),
+            &to,
+            Timestamp::from_millis(9),
+        );
         assert_eq!((routed.tasks, routed.undeliverable), (1, 1));
         assert_eq!(routed.result, Result::Matched);
         assert_eq!(routed.unfiltered.len(), 1);
