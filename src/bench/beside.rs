@@ -88,6 +88,7 @@ impl Bench<'_> {
         let stop = CancellationToken::new();
         let _stopped = stop.clone().drop_guard();
         let moved = RecordCount::begin(config, &tiers, stop)?;
+        let began = Instant::now();
         let theirs = self.load_neighbours(neighbour, own, tasks, None)?;
         self.bar.set_message("backlog");
         let (mut seen, mut since) = (0, Instant::now());
@@ -105,21 +106,20 @@ impl Bench<'_> {
             self.all_run(processes)?;
         }
         theirs.finished()?;
-        let (before, began) = (moved.now(), Instant::now());
         let latency = self.own_beside(own, receiver, processes)?;
-        let (rewritten, took) = (moved.now() - before, began.elapsed());
+        let (rewritten, waited) = (moved.now(), began.elapsed());
         let peak = usage::Usage::of_all(&processes.iter().map(Child::id).collect::<Vec<_>>());
         let recovery = match is_dead {
             true => Some(self.recover(&mut part, own, receiver, processes)?),
             false => None,
         };
         let meanwhile: Count = part.ask("count")?;
-        let hours = took.as_secs_f64() / 3_600.0;
         Ok(Beside {
             backlog: Some(Backlog {
                 tasks,
-                rewrites_per_task_and_day: rewritten.records as f64 / tasks as f64 / hours * 24.0,
-                bytes_per_hour: rewritten.bytes as f64 / hours,
+                waited: waited.as_secs_f64(),
+                rewrites_per_task: rewritten.records as f64 / tasks as f64,
+                bytes: rewritten.bytes,
                 peak_memory_bytes: peak.map(|usage| usage.peak_memory),
                 delivered: meanwhile.distinct,
                 recovery,

@@ -92,10 +92,13 @@ impl Beside {
 pub struct Backlog {
     /// How many.
     pub tasks: u64,
-    /// How often each of them was written to a tier, as things went while they waited.
-    pub rewrites_per_task_and_day: f64,
+    /// How long they had waited when all was measured.
+    #[serde(rename = "waited_s")]
+    pub waited: f64,
+    /// How often each of them was written to a tier in that time, the first time included.
+    pub rewrites_per_task: f64,
     /// Bytes of what was written so.
-    pub bytes_per_hour: f64,
+    pub bytes: u64,
     /// The most memory that was resident until then, in bytes, of all `hooktide run`.
     pub peak_memory_bytes: Option<u64>,
     /// How many of them were delivered.
@@ -282,10 +285,11 @@ impl fmt::Display for Backlog {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             to,
-            "{} tasks waited: {:.2} rewrites for each in a day, {:.1} MB an hour; {} delivered; peak memory {}",
+            "{} tasks waited for {:.0} s: {:.2} rewrites for each, {:.0} MB; {} delivered; peak memory {}",
             self.tasks,
-            self.rewrites_per_task_and_day,
-            self.bytes_per_hour / 1e6,
+            self.waited,
+            self.rewrites_per_task,
+            self.bytes as f64 / 1e6,
             self.delivered,
             megabytes(self.peak_memory_bytes),
         )?;

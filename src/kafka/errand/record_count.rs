@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
-use std::{ops, thread};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Headers;
@@ -86,17 +86,6 @@ impl RecordCount {
         Counted {
             records: self.0.records.load(Ordering::Relaxed),
             bytes: self.0.bytes.load(Ordering::Relaxed),
-        }
-    }
-}
-
-impl ops::Sub for Counted {
-    type Output = Self;
-
-    fn sub(self, earlier: Self) -> Self {
-        Self {
-            records: self.records - earlier.records,
-            bytes: self.bytes - earlier.bytes,
         }
     }
 }
