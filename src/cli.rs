@@ -9,6 +9,7 @@ mod events;
 mod health;
 mod input;
 mod output;
+mod progress;
 mod receiver;
 mod run;
 mod secrets;

@@ -46,6 +46,19 @@ pub enum Invalid {
     Shape(#[from] ShapeError),
 }
 
+impl Invalid {
+    /// The path to what is to blame; empty where that is the record as a whole.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Subscription(SubscriptionError::Field { field, .. }) => field.clone(),
+            Self::Subscription(SubscriptionError::Json(_)) => String::new(),
+            Self::Filters(error) => error.at.clone(),
+            Self::Fields(FieldsError::TooMany) => "fields".to_owned(),
+            Self::Fields(FieldsError::Path { index, .. }) => format!("fields[{index}]"),
+        }
+    }
+}
+
 /// The newest record of a key.
 #[derive(Clone, Debug)]
 pub struct Entry {

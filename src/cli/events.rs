@@ -1,15 +1,14 @@
 //! `hooktide events`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Subcommand;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::input::{Input, STDIN};
-use super::{Failure, Output, output};
+use super::{Failure, Output, output, progress};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::kafka::errand::RecordWriter;
@@ -19,8 +18,6 @@ use crate::topic::check_name;
 
 /// The longest line that is read, in bytes: far above what a broker takes by default.
 const LONGEST_LINE: usize = 16 << 20;
-/// From so many events on a bar shows how far it is.
-const MANY: u64 = 10_000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum EventsCommand {
@@ -93,7 +90,7 @@ impl EventsCommand {
             output::talk("one event a line; Ctrl-D ends");
         }
         let writer = RecordWriter::connect(config, &topic).map_err(anyhow::Error::from)?;
-        let bar = bar(total);
+        let bar = progress::bar(total);
         let result = check.send(input, &writer, key.as_deref(), &bar);
         writer.settle();
         bar.finish_and_clear();
@@ -179,22 +176,5 @@ impl EventCheck {
             }
         }
         Ok(())
-    }
-}
-
-/// Shown on a terminal only, and only for many events.
-fn bar(total: Option<u64>) -> ProgressBar {
-    match total {
-        Some(total) if total >= MANY => {
-            let style =
-                ProgressStyle::with_template("{bar:40} {human_pos}/{human_len}, {eta} left");
-            let bar = ProgressBar::new(total);
-            bar.enable_steady_tick(Duration::from_millis(200));
-            match style {
-                Ok(style) => bar.with_style(style),
-                Err(_) => bar,
-            }
-        }
-        Some(_) | None => ProgressBar::hidden(),
     }
 }

@@ -1,7 +1,13 @@
 //! `hooktide subscriptions`: the table that a role would have, looked at and changed from a terminal.
 
+mod apply;
+mod completion;
+mod export;
+mod manifest;
 mod permission;
 mod put;
+mod redacted;
+mod sameness;
 mod view;
 
 use std::collections::BTreeMap;
@@ -74,6 +80,33 @@ Examples:
         #[arg(long, value_name = "TENANT", value_parser = tenant)]
         tenant: Option<String>,
     },
+    /// Make the topic say what files say, such as a folder in git
+    ///
+    /// Reads all `.yaml`, `.yml` and `.json` files of a folder and of the folders in it, shows what differs
+    /// from the topic, and writes only that. All files are checked first: if anything is wrong in any of
+    /// them, all of it is named, with file and line, and nothing is written.
+    #[command(after_help = "\
+Examples:
+  hooktide subscriptions apply webhooks --dry-run
+  hooktide subscriptions apply webhooks --prune
+  hooktide subscriptions export - | hooktide subscriptions apply -
+
+A file holds one subscription or several (YAML documents, or a list). Whose it is say `tenant` and
+`id`; without them the folder that the file is in and the name of the file: `acme/shop.yaml`.
+Exit code 1: something in the files is wrong, or Kafka has not acknowledged all of it.")]
+    Apply(apply::Arguments),
+    /// Write subscriptions as files that `apply` takes
+    ///
+    /// A file for each, `TENANT/ID.yaml`; files that say already what the topic says stay as they are.
+    /// Secrets, header values, and what is secret in URLs are left out: `apply` keeps those of the topic.
+    #[command(after_help = "\
+Examples:
+  hooktide subscriptions export webhooks
+  hooktide subscriptions export webhooks --prune --tenant acme
+  hooktide subscriptions export --format json --with-secrets > all.json
+
+Exit code 1: not everything could be exported; what is left out is named.")]
+    Export(export::Arguments),
     /// Delete a subscription; what pends for it is cancelled
     #[command(after_help = "\
 Examples:
@@ -112,6 +145,8 @@ impl SubscriptionsCommand {
             Self::Put { file, id, tenant } => put::put(config, &file, id, tenant, format)?,
             Self::Get { id, tenant } => get(config, &key(&tenant, &id)?, format)?,
             Self::List { tenant } => list(config, tenant.as_deref(), format)?,
+            Self::Apply(arguments) => arguments.run(config, format)?,
+            Self::Export(arguments) => arguments.run(config, format)?,
             Self::Delete { id, tenant } => delete(config, &key(&tenant, &id)?, format)?,
         }
         Ok(())

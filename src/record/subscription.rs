@@ -156,6 +156,9 @@ impl RateLimit {
 }
 
 impl Subscription {
+    /// All that it can have, in the order of the documentation.
+    pub const MEMBERS: &[&str] = &MEMBERS;
+
     /// Reads the value of the record of this key.
     pub fn parse(
         key: &SubscriptionKey,

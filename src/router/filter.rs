@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 
 use crate::record::json_text::{Document, Kind, Node, Path};
 
+pub use decimal::same_number;
 pub use expression::{EventValue, Expression, ExpressionError, Failure, FailureReason};
 pub use parse::{FilterError, FilterRule};
 use value::Value;

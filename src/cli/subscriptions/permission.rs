@@ -1,8 +1,6 @@
 //! Whether the dispatchers will do what a subscription asks for: the address policy and the allowed
 //! references of secrets, judged by what they themselves judge by.
 
-use anyhow::{Context, anyhow};
-
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::http::Refused;
@@ -13,6 +11,16 @@ use crate::secret_store::NotAllowed;
 /// The settings are those of this command, which cannot see those of the dispatchers.
 const WHOSE: &str = "in the settings of this command and of the dispatchers";
 
+/// What the dispatchers will not do.
+#[derive(Debug, thiserror::Error)]
+#[error("`{field}`: {reason}")]
+pub(super) struct Forbidden {
+    /// The path to what asks for it.
+    pub(super) field: String,
+    /// The rule, and what to do.
+    reason: String,
+}
+
 /// Checks a subscription that is valid in itself. A host that is a name passes: where it leads is
 /// known when it is dialled.
 ///
@@ -22,11 +30,13 @@ pub(super) fn check(
     subscription: &Subscription,
     config: &Config,
     now: Timestamp,
-) -> anyhow::Result<()> {
+) -> Result<(), Forbidden> {
     let policy = config.address_policy();
     if let Err(refused) = policy.check_url(subscription.url().expose()) {
-        let way_out = way_out_of(&refused);
-        return Err(anyhow!("`url`: {refused}: {way_out}"));
+        return Err(Forbidden {
+            field: "url".to_owned(),
+            reason: format!("{refused}: {}", way_out_of(&refused)),
+        });
     }
     if subscription.signatures().is_empty() {
         return Ok(()); // Nobody reads its secrets.
@@ -39,13 +49,16 @@ pub(super) fn check(
             SecretSource::Env(_) => "env",
             SecretSource::File(_) => "file",
         };
-        store
-            .check_allowed(secret.source())
-            .map_err(|refused| match refused {
-                NotAllowed::Env(_) => anyhow!("{refused}: add its name {WHOSE}"),
-                NotAllowed::File(_) => anyhow!("{refused}: add its folder {WHOSE}"),
-            })
-            .with_context(|| format!("`secrets[{index}].{member}`"))?;
+        store.check_allowed(secret.source()).map_err(|refused| {
+            let todo = match refused {
+                NotAllowed::Env(_) => "add its name",
+                NotAllowed::File(_) => "add its folder",
+            };
+            Forbidden {
+                field: format!("secrets[{index}].{member}"),
+                reason: format!("{refused}: {todo} {WHOSE}"),
+            }
+        })?;
     }
     Ok(())
 }
@@ -82,7 +95,7 @@ mod tests {
         let rules = config.subscription_rules();
         let subscription = Subscription::parse(&key, value.as_bytes(), &rules).unwrap();
         let now = Timestamp::from_millis(1_795_341_600_000);
-        check(&subscription, &config, now).map_err(|error| format!("{error:#}"))
+        check(&subscription, &config, now).map_err(|error| error.to_string())
     }
 
     #[track_caller]

@@ -1,24 +1,22 @@
 //! `hooktide subscriptions put`: what is written is the user's own text, but for secrets it lacks.
 
-mod completion;
-
 use std::path::Path;
 
 use anyhow::Context;
 use rand::distr::{Alphanumeric, SampleString};
 use serde::Serialize;
 
+use super::completion::Completed;
 use super::{DEFAULT_TENANT, newest, permission};
 use crate::cli::input::Input;
 use crate::cli::{Output, output};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::kafka::errand::{ErrandError, RecordWriter};
+use crate::record::SubscriptionKey;
 use crate::record::json_text::Node;
-use crate::record::{Subscription, SubscriptionKey};
 use crate::subscription_table::Compiled;
 use crate::topic::Topic;
-use completion::{Generated, Kept, lacking_secrets, secrets_of, with_secrets};
 
 /// More than any topic takes by default, in bytes.
 const LONGEST: usize = 4 << 20;
@@ -59,37 +57,20 @@ pub(super) fn put(
     let tenant = tenant.unwrap_or_else(|| DEFAULT_TENANT.to_owned());
     let key = SubscriptionKey::try_new(&tenant, &id)?;
 
-    let (value, made) = match lacking_secrets(&value) {
-        None => {
-            check(&key, &value, config)?;
-            (value, Generated::default())
+    let mut completed = Completed::of(&value, None);
+    // Before the cluster is asked for anything.
+    check(&key, &completed.value, config)?;
+    if completed.lacked
+        && let Some(present) = newest(config, &key)?
+    {
+        completed = Completed::of(&value, Some(&present.value));
+        check(&key, &completed.value, config)
+            .context("with the secrets that it has on the topic")?;
+        if let Some(kept) = &completed.kept {
+            output::talk(kept);
         }
-        Some(object) => {
-            // What is wrong with them is for `check`.
-            let schemes = Subscription::signatures_of(&value).unwrap_or_default();
-            let made = Generated::for_signatures(schemes.iter());
-            let completed = with_secrets(object, &made.entries());
-            // Before the cluster is asked for anything.
-            check(&key, completed.as_bytes(), config)?;
-            let present = newest(config, &key)?;
-            match present
-                .as_ref()
-                .and_then(|record| secrets_of(&record.value))
-            {
-                Some(present) => {
-                    let kept = Kept::of(present, &schemes);
-                    let made = Generated::for_signatures(kept.lacking.iter().copied());
-                    let all = [made.entries(), kept.entries.clone()].concat();
-                    let completed = with_secrets(object, &all);
-                    check(&key, completed.as_bytes(), config)
-                        .context("with the secrets that it has on the topic")?;
-                    output::talk(&kept.to_string());
-                    (completed.into_bytes(), made)
-                }
-                None => (completed.into_bytes(), made),
-            }
-        }
-    };
+    }
+    let Completed { value, made, .. } = completed;
     let topic = config.topics.name(Topic::Subscriptions);
     let writer = RecordWriter::connect_to_table(config, &topic)?;
     let landing = writer

@@ -13,7 +13,8 @@ use crate::record::subscription::{Rules, State, TargetUrl};
 use crate::secret;
 use crate::subscription_table::{Compiled, Invalid};
 
-const REDACTED: &str = "\"[redacted]\"";
+/// What stands for what is not shown.
+pub(super) const REDACTED: &str = "\"[redacted]\"";
 /// Every member that a subscription can have and that holds no secret.
 const SHOWN: [&str; 22] = [
     "version",
@@ -202,7 +203,7 @@ pub(super) fn table(views: &[&View]) -> String {
 }
 
 /// The members of an object in their order: name and value as JSON, secrets redacted.
-fn redacted_members(value: &[u8]) -> Vec<(String, String)> {
+pub(super) fn redacted_members(value: &[u8]) -> Vec<(String, String)> {
     let Ok(object) = Node::parse(value) else {
         return Vec::new();
     };

@@ -20,6 +20,12 @@ const FAR: i64 = 2_000_000_000_000_000_000;
 
 const EXPONENT_DIGITS: usize = 18;
 
+/// Whether the texts of two JSON numbers stand for the same number.
+pub fn same_number(one: &str, other: &str) -> bool {
+    let (left, right) = (Decimal::new(one), Decimal::new(other));
+    one == other || (left.compare(right).is_eq() && !(left.is_far() && right.is_far()))
+}
+
 impl<'a> Decimal<'a> {
     /// From the text of a valid JSON number.
     pub(super) fn new(text: &'a str) -> Self {

@@ -1,14 +1,58 @@
-//! What a subscription that is put lacks of secrets: made anew, or kept from the record on the topic.
+//! What a subscription that is to be written lacks of secrets: made anew, or kept from the record on the topic.
 
 use std::fmt;
 
 use crate::cli::secrets;
+use crate::record::Subscription;
 use crate::record::json_text::{Kind, Node};
 use crate::record::subscription::SignatureScheme;
 use crate::secret::{KeyForm, KeyPair, Secret};
 
+/// A subscription with all that it needs, so far as it can be made or kept.
+pub(super) struct Completed {
+    pub(super) value: Vec<u8>,
+    /// What is made anew.
+    pub(super) made: Generated,
+    /// Whether it lacked secrets.
+    pub(super) lacked: bool,
+    /// What is said of the secrets that it keeps, if it does.
+    pub(super) kept: Option<String>,
+}
+
+impl Completed {
+    /// `present` is the record on the topic, as far as it is known.
+    pub(super) fn of(value: &[u8], present: Option<&[u8]>) -> Self {
+        let Some(object) = lacking_secrets(value) else {
+            return Self {
+                value: value.to_vec(),
+                made: Generated::default(),
+                lacked: false,
+                kept: None,
+            };
+        };
+        // What is wrong with them is for those who check.
+        let schemes = Subscription::signatures_of(value).unwrap_or_default();
+        let (made, entries, kept) = match present.and_then(secrets_of) {
+            Some(present) => {
+                let kept = Kept::of(present, &schemes);
+                let made = Generated::for_signatures(kept.lacking.iter().copied());
+                let said = kept.to_string();
+                (made, kept.entries, Some(said))
+            }
+            None => (Generated::for_signatures(schemes.iter()), Vec::new(), None),
+        };
+        let all = [made.entries(), entries].concat();
+        Self {
+            value: with_secrets(object, &all).into_bytes(),
+            made,
+            lacked: true,
+            kept,
+        }
+    }
+}
+
 /// The text of an object that has no `secrets` though its requests are to be signed.
-pub(super) fn lacking_secrets(value: &[u8]) -> Option<&str> {
+fn lacking_secrets(value: &[u8]) -> Option<&str> {
     let object = Node::parse(value)
         .ok()
         .filter(|node| node.kind() == Kind::Object)?;
@@ -19,14 +63,14 @@ pub(super) fn lacking_secrets(value: &[u8]) -> Option<&str> {
 }
 
 /// The list of secrets, if there is one that holds something.
-pub(super) fn secrets_of(value: &[u8]) -> Option<Node<'_>> {
+fn secrets_of(value: &[u8]) -> Option<Node<'_>> {
     let secrets = Node::parse(value).ok()?.member("secrets")?;
     secrets.elements().next()?;
     Some(secrets)
 }
 
 /// The object with a last member more.
-pub(super) fn with_secrets(object: &str, secrets: &[String]) -> String {
+fn with_secrets(object: &str, secrets: &[String]) -> String {
     let open = object.strip_suffix('}').unwrap_or(object).trim_ascii_end();
     let comma = if open.ends_with('{') { "" } else { "," };
     format!("{open}{comma}\"secrets\":[{}]}}", secrets.join(","))
@@ -43,9 +87,7 @@ pub(super) struct Generated {
 
 impl Generated {
     /// One of each kind that these need.
-    pub(super) fn for_signatures<'a>(
-        schemes: impl Iterator<Item = &'a SignatureScheme> + Clone,
-    ) -> Self {
+    fn for_signatures<'a>(schemes: impl Iterator<Item = &'a SignatureScheme> + Clone) -> Self {
         let of_pairs = |scheme: &SignatureScheme| scheme.key == KeyForm::Ed25519;
         let needs_secret = !schemes.clone().all(of_pairs);
         let needs_pair = schemes.clone().any(of_pairs);
@@ -64,17 +106,17 @@ impl Generated {
 }
 
 /// What a subscription keeps of the secrets that it has, though its signatures may have changed.
-pub(super) struct Kept<'a> {
+struct Kept<'a> {
     /// As JSON.
-    pub(super) entries: Vec<String>,
+    entries: Vec<String>,
     /// How many are of no use any more.
     dropped: usize,
     /// The signatures that none of them is for.
-    pub(super) lacking: Vec<&'a SignatureScheme>,
+    lacking: Vec<&'a SignatureScheme>,
 }
 
 impl<'a> Kept<'a> {
-    pub(super) fn of(present: Node<'_>, schemes: &'a [SignatureScheme]) -> Self {
+    fn of(present: Node<'_>, schemes: &'a [SignatureScheme]) -> Self {
         let all: Vec<_> = present
             .elements()
             .map(|entry| (entry, given(entry)))
@@ -117,7 +159,6 @@ impl fmt::Display for Kept<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Subscription;
 
     #[test]
     fn an_object_is_completed_as_text() {
