@@ -2,6 +2,10 @@
 
 /// `hooktide events`.
 pub mod events;
+/// `hooktide subscriptions export`.
+pub mod exports;
+/// `hooktide subscriptions apply`.
+pub mod manifests;
 /// `hooktide receiver`.
 pub mod receiver;
 /// `hooktide subscriptions`.

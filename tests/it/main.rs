@@ -63,6 +63,8 @@ fn main() -> ExitCode {
         bed::tests(),
         cli::tests(),
         cli::events::tests(),
+        cli::exports::tests(),
+        cli::manifests::tests(),
         cli::receiver::tests(),
         cli::subscriptions::tests(),
         routing::tests(),
