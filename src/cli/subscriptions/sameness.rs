@@ -69,11 +69,11 @@ fn are_same(one: Node<'_>, other: Node<'_>) -> bool {
                 members
             };
             let (ours, theirs) = (sorted(one), sorted(other));
-            let is_pair =
-                |((name, value), (other_name, other)): (&(Vec<u8>, String), &(Vec<u8>, String))| {
-                    name == other_name && is_same(value, other)
-                };
-            ours.len() == theirs.len() && ours.iter().zip(&theirs).all(is_pair)
+            ours.len() == theirs.len()
+                && ours
+                    .iter()
+                    .zip(&theirs)
+                    .all(|(one, other)| one.0 == other.0 && is_same(&one.1, &other.1))
         }
         (Kind::Null | Kind::Bool | Kind::Number | Kind::String | Kind::Array | Kind::Object, _) => {
             false
