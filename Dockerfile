@@ -8,6 +8,7 @@ RUN apt-get update \
 WORKDIR /hooktide
 COPY Cargo.toml Cargo.lock ./
 COPY config config
+COPY schemas schemas
 COPY src src
 # What was built before is kept from one build to the next.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

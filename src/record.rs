@@ -21,6 +21,7 @@ mod parked;
 mod recorded_attempt;
 mod reject;
 mod rfc_3339;
+pub mod schema;
 pub mod subscription;
 mod subscription_key;
 mod task;

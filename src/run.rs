@@ -128,12 +128,18 @@ pub fn run_in(
             None => return Ok(()), // Told to stop before the cluster was there.
         },
     };
+    let schemas = SchemaRegistry::new(
+        &config.schema_registry,
+        runtime.clone(),
+        SchemaRegistryMetrics::register(&registry)?,
+    )?;
     let subscriptions = Arc::new(SubscriptionReader::start(
         &client_config::table_reader(config),
         config.topics.name(Topic::Subscriptions).into(),
         SubscriptionTable::new(config.subscription_rules()),
-        kafka_metrics.subscriptions.clone(),
+        &kafka_metrics,
         table_health,
+        schemas.clone(),
     )?);
     let endpoints = Arc::new(EndpointReader::start(
         &client_config::table_reader(config),
@@ -152,6 +158,7 @@ pub fn run_in(
         registry: &registry,
         kafka_metrics: &kafka_metrics,
         health: &health,
+        schemas: &schemas,
         subscriptions: &subscriptions,
         endpoints: &endpoints,
         shutdown,
@@ -234,6 +241,7 @@ struct Process<'a> {
     registry: &'a Registry,
     kafka_metrics: &'a KafkaMetrics,
     health: &'a Health,
+    schemas: &'a SchemaRegistry,
     subscriptions: &'a Arc<SubscriptionReader>,
     endpoints: &'a Arc<EndpointReader>,
     shutdown: &'a CancellationToken,
@@ -247,7 +255,7 @@ impl Process<'_> {
         let mut result = Ok(());
         for role in roles {
             let started = match role {
-                Role::Router => self.start_router(runtime),
+                Role::Router => self.start_router(),
                 Role::Dispatcher => self.start_dispatcher(runtime),
             };
             match started {
@@ -315,10 +323,7 @@ impl Process<'_> {
         }
     }
 
-    fn start_router(
-        &self,
-        runtime: &Handle,
-    ) -> Result<JoinHandle<Result<(), MemberError>>, RunError> {
+    fn start_router(&self) -> Result<JoinHandle<Result<(), MemberError>>, RunError> {
         let role = Role::Router;
         let settings = router::Settings {
             to: Destinations::new(&self.config.topics, self.facts.max_message_bytes),
@@ -333,11 +338,7 @@ impl Process<'_> {
         let health = self.health.component(role.as_str(), Instant::now());
         let member = self.member_settings(role);
         let tables = Tables {
-            schemas: SchemaRegistry::new(
-                &self.config.schema_registry,
-                runtime.clone(),
-                SchemaRegistryMetrics::register(self.registry)?,
-            )?,
+            schemas: self.schemas.clone(),
             subscriptions: Arc::clone(self.subscriptions),
             endpoints: Arc::clone(self.endpoints),
         };

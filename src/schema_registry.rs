@@ -14,6 +14,7 @@
 
 mod cache;
 mod client;
+mod errand;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,7 @@ use crate::router::event_form::WriterSchema;
 use crate::wake::Waker;
 use cache::Cache;
 use client::{Client, Fetched};
+pub use errand::{RegistryErrand, RegistryErrandError};
 
 /// Requests at once while the registry answers; one while it does not.
 const AT_ONCE: usize = 8;

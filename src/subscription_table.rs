@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use crate::record::SubscriptionKey;
 use crate::record::subscription::{Rules, State, Subscription, SubscriptionError};
+use crate::router::event_form::FormError;
 use crate::router::filter::{Expression, ExpressionError, FilterError, FilterSet};
 use crate::router::matcher::Matcher;
-use crate::router::payload::{Shape, ShapeError};
+use crate::router::payload::{FieldsError, Shape, ShapeError};
 use crate::router::programs::Programs;
 
 /// How many changes are remembered.
@@ -32,6 +33,9 @@ pub struct Compiled {
 /// Why the newest record of a key is of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum Invalid {
+    /// The form that it is written in.
+    #[error(transparent)]
+    Form(#[from] FormError),
     /// The record itself.
     #[error(transparent)]
     Subscription(#[from] SubscriptionError),
@@ -53,8 +57,14 @@ impl Invalid {
             Self::Subscription(SubscriptionError::Field { field, .. }) => field.clone(),
             Self::Subscription(SubscriptionError::Json(_)) => String::new(),
             Self::Filters(error) => error.at.clone(),
-            Self::Fields(FieldsError::TooMany) => "fields".to_owned(),
-            Self::Fields(FieldsError::Path { index, .. }) => format!("fields[{index}]"),
+            Self::Condition(_) => "where".to_owned(),
+            Self::Shape(ShapeError::Fields(FieldsError::TooMany)) => "fields".to_owned(),
+            Self::Shape(ShapeError::Fields(FieldsError::Path { index, .. })) => {
+                format!("fields[{index}]")
+            }
+            Self::Shape(ShapeError::Mapping(_)) => "mapping".to_owned(),
+            Self::Shape(ShapeError::Template(_)) => "body.template".to_owned(),
+            Self::Form(_) => String::new(),
         }
     }
 }
@@ -166,8 +176,18 @@ impl SubscriptionTable {
         }
     }
 
-    /// Applies one record of the topic.
+    /// Applies one record of the topic, whose value is JSON.
     pub fn apply(&mut self, key: Option<&[u8]>, value: Option<&[u8]>, offset: i64) -> Change {
+        self.apply_decoded(key, value.map(Ok), offset)
+    }
+
+    /// Applies one record of the topic; its value as JSON, or why it cannot be brought into that form.
+    pub fn apply_decoded(
+        &mut self,
+        key: Option<&[u8]>,
+        value: Option<Result<&[u8], FormError>>,
+        offset: i64,
+    ) -> Change {
         let key = match SubscriptionKey::try_from(key.unwrap_or_default()) {
             Ok(key) => key,
             Err(error) => {
@@ -185,7 +205,9 @@ impl SubscriptionTable {
             self.remove(&key);
             return Change::Deleted;
         };
-        let content = Compiled::sharing(&key, value, &self.rules, &mut self.programs)
+        let content = value
+            .map_err(Invalid::from)
+            .and_then(|value| Compiled::sharing(&key, value, &self.rules, &mut self.programs))
             .map(Arc::new)
             .map_err(Arc::new);
         if let Err(error) = &content {

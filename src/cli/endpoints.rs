@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::subscriptions::{DEFAULT_TENANT, id, key, newest, tenant, unknown};
+use super::subscriptions::{DEFAULT_TENANT, id, key, revision, tenant, unknown};
 use super::{Failure, Output, output};
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -131,7 +131,7 @@ impl EndpointsCommand {
 
 fn pause(config: &Config, key: &WishKey, format: Output) -> anyhow::Result<()> {
     if let WishKey::PauseSubscription(subscription) = key {
-        newest(config, subscription)?.ok_or_else(|| unknown(subscription))?;
+        revision(config, subscription)?.ok_or_else(|| unknown(subscription))?;
     }
     let table = table(config)?;
     let before = table.wishes().find(|(present, _)| *present == key);
@@ -164,7 +164,7 @@ fn resume(config: &Config, key: &WishKey, format: Output) -> anyhow::Result<()> 
 }
 
 fn disable(config: &Config, key: &SubscriptionKey, format: Output) -> anyhow::Result<()> {
-    let revision = newest(config, key)?.ok_or_else(|| unknown(key))?.offset;
+    let revision = revision(config, key)?.ok_or_else(|| unknown(key))?;
     let wish = WishKey::State(key.clone());
     if let Some(disabled) = table(config)?.disabled(key, revision) {
         let why = view::why(disabled.reason);
@@ -176,7 +176,7 @@ fn disable(config: &Config, key: &SubscriptionKey, format: Output) -> anyhow::Re
 }
 
 fn enable(config: &Config, key: &SubscriptionKey, format: Output) -> anyhow::Result<()> {
-    let revision = newest(config, key)?.ok_or_else(|| unknown(key))?.offset;
+    let revision = revision(config, key)?.ok_or_else(|| unknown(key))?;
     let wish = WishKey::State(key.clone());
     let Some(disabled) = table(config)?.disabled(key, revision) else {
         return said(format, &wish, "enabled", &format!("{key} is not disabled"));

@@ -8,22 +8,23 @@ mod permission;
 mod put;
 mod redacted;
 mod sameness;
+mod table;
 mod view;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
-use bytes::Bytes;
 use clap::Subcommand;
 use serde_json::json;
 
 use super::{Failure, Output, output};
 use crate::config::Config;
-use crate::kafka::errand::{Expected, NewestRecord, RecordWriter, newest_records};
+use crate::kafka::errand::RecordWriter;
 use crate::record::SubscriptionKey;
 use crate::telemetry::start_log;
 use crate::topic::Topic;
+use table::newest;
+pub(super) use table::revision;
 use view::View;
 
 /// Whose subscriptions are meant where nobody says.
@@ -167,29 +168,21 @@ fn get(config: &Config, key: &SubscriptionKey, format: Output) -> anyhow::Result
 }
 
 fn list(config: &Config, tenant: Option<&str>, format: Output) -> anyhow::Result<()> {
-    let topic = config.topics.name(Topic::Subscriptions);
-    let records = newest_records(config, &topic, Expected::One, |_| true)?;
-    let all = records.len();
+    let table = table::read(config)?;
     let rules = config.subscription_rules();
-    // Sorted by their bytes, `a-b/c` would come before `a/c`.
-    let views: BTreeMap<SubscriptionKey, View> = records
-        .iter()
-        .filter_map(|(key, record)| {
-            let key = SubscriptionKey::try_from(&**key).ok()?;
-            let view = View::new(&key, record, &rules);
-            Some((key, view))
-        })
-        .collect();
-    let strays = all - views.len();
-    if strays > 0 {
+    if table.strays > 0 {
         output::talk(&format!(
-            "note: records without a key of a subscription, ignored: {strays}"
+            "note: records without a key of a subscription, ignored: {}",
+            table.strays
         ));
     }
-    let is_meant = |view: &&View| tenant.is_none_or(|tenant| view.key().tenant() == tenant);
-    let views: Vec<_> = views.values().filter(is_meant).collect();
+    let is_meant = |key: &SubscriptionKey| tenant.is_none_or(|tenant| key.tenant() == tenant);
+    let meant = table.subscriptions.iter().filter(|(key, _)| is_meant(key));
+    let views: Vec<View> = meant
+        .map(|(key, record)| View::new(key, record, &rules))
+        .collect();
     match format {
-        Output::Json => output::json(&views.iter().map(|view| view.summary()).collect::<Vec<_>>()),
+        Output::Json => output::json(&views.iter().map(View::summary).collect::<Vec<_>>()),
         Output::Text if views.is_empty() => {
             output::talk("there are no subscriptions");
             Ok(())
@@ -200,7 +193,7 @@ fn list(config: &Config, tenant: Option<&str>, format: Output) -> anyhow::Result
 
 fn delete(config: &Config, key: &SubscriptionKey, format: Output) -> anyhow::Result<()> {
     let topic = config.topics.name(Topic::Subscriptions);
-    newest(config, key)?.ok_or_else(|| unknown(key))?;
+    revision(config, key)?.ok_or_else(|| unknown(key))?;
     let writer = RecordWriter::connect_to_table(config, &topic)?;
     let landing = writer.write_one(key.to_string().as_bytes(), None)?;
     match format {
@@ -209,17 +202,6 @@ fn delete(config: &Config, key: &SubscriptionKey, format: Output) -> anyhow::Res
         })),
         Output::Text => output::data(&format!("deleted {key}, revision {}\n", landing.offset)),
     }
-}
-
-/// The newest record of a key, if it is no tombstone.
-pub(super) fn newest(
-    config: &Config,
-    key: &SubscriptionKey,
-) -> anyhow::Result<Option<NewestRecord>> {
-    let topic = config.topics.name(Topic::Subscriptions);
-    let wanted = Bytes::from(key.to_string());
-    let mut records = newest_records(config, &topic, Expected::One, |key| *key == *wanted)?;
-    Ok(records.remove(&wanted))
 }
 
 pub(super) fn unknown(key: &SubscriptionKey) -> anyhow::Error {

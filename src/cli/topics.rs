@@ -1,13 +1,17 @@
 //! `hooktide topics`.
 
 use anyhow::{Context, anyhow};
+use serde::Serialize;
 use serde_json::json;
 
 use super::{Failure, Output, output};
 use crate::config::{Config, EventTopic};
 use crate::kafka::topic_admin::{Creation, TopicAdmin};
 use crate::kafka::topic_rules::{Finding, Severity};
+use crate::record::schema;
+use crate::schema_registry::RegistryErrand;
 use crate::telemetry::start_log;
+use crate::topic::Topic;
 
 /// Creates what is missing, topics of events only if that is asked for, and then judges everything,
 /// also what was there.
@@ -20,7 +24,7 @@ pub(super) fn create(config: &Config, events: bool, format: Output) -> Result<()
             ));
         }
     }
-    let (creation, findings) = block_on(async {
+    let (creation, schema, findings) = block_on(async {
         let mut creation = admin.create().await?;
         if events {
             let of_events = admin
@@ -29,21 +33,47 @@ pub(super) fn create(config: &Config, events: bool, format: Output) -> Result<()
             creation.created.extend(of_events.created);
             creation.existing.extend(of_events.existing);
         }
-        Ok((creation, admin.check().await?.findings))
+        let schema = register(config).await?;
+        Ok((creation, schema, admin.check().await?.findings))
     })?;
     let Creation { created, existing } = creation;
     match format {
         Output::Json => output::json(&json!({
-            "created": created, "existing": existing, "findings": findings,
+            "created": created, "existing": existing, "schema": schema, "findings": findings,
         }))?,
         Output::Text => {
             let created = created.iter().map(|name| format!("created {name}\n"));
             let existing = existing.iter().map(|name| format!("existing {name}\n"));
             output::data(&created.chain(existing).collect::<String>())?;
+            if let Some(Registered { subject, id }) = &schema {
+                output::data(&format!("schema {subject} (id {id})\n"))?;
+            }
             output::data(&lines(&findings))?;
         }
     }
     verdict(&findings)
+}
+
+/// A schema in the registry.
+#[derive(Serialize)]
+struct Registered {
+    subject: String,
+    id: u32,
+}
+
+/// Registers the schema of the records that others write: subscriptions. Without a registry there is
+/// nothing to do.
+async fn register(config: &Config) -> anyhow::Result<Option<Registered>> {
+    let registry = RegistryErrand::new(&config.schema_registry)?;
+    if !registry.is_configured() {
+        return Ok(None);
+    }
+    let subject = format!("{}-value", config.topics.name(Topic::Subscriptions));
+    let id = registry
+        .register(&subject, schema::SUBSCRIPTION)
+        .await
+        .context("the topics are made")?;
+    Ok(Some(Registered { subject, id }))
 }
 
 /// Judges the cluster.

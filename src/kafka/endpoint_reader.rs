@@ -55,7 +55,7 @@ impl Followed for EndpointTable {
         Self::apply(
             self,
             record.key,
-            record.value,
+            record.value.and_then(Result::ok), // Nothing of them is decoded.
             record.partition,
             record.offset,
         );
@@ -92,6 +92,7 @@ impl EndpointReader {
             partitions,
             report: Box::new(move |table: &EndpointTable| report(table, &counts)),
             health,
+            decoder: None,
         };
         let reader = TableReader::start(config, settings)?;
         Ok(Self {

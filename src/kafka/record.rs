@@ -37,12 +37,6 @@ pub struct Incoming {
 impl Incoming {
     /// Copies a message out of librdkafka's buffer. `topic` is its topic's name, shared.
     pub(super) fn copied_from(message: &BorrowedMessage<'_>, topic: &Arc<str>) -> Self {
-        let mut headers = Headers::new();
-        if let Some(present) = message.headers() {
-            for header in present.iter() {
-                headers.push(header.key, header.value.map(Bytes::copy_from_slice));
-            }
-        }
         Self {
             at: Coordinates {
                 topic: Arc::clone(topic),
@@ -52,7 +46,7 @@ impl Incoming {
             timestamp: message.timestamp().to_millis().map(Timestamp::from_millis),
             key: message.key().map(Bytes::copy_from_slice),
             value: message.payload().map(Bytes::copy_from_slice),
-            headers,
+            headers: headers_of(message),
         }
     }
 
@@ -62,6 +56,15 @@ impl Incoming {
             + self.value.as_ref().map_or(0, Bytes::len)
             + self.headers.size()
     }
+}
+
+/// Copies a message's headers out of librdkafka's buffer.
+pub(super) fn headers_of(message: &BorrowedMessage<'_>) -> Headers {
+    let mut headers = Headers::new();
+    for header in message.headers().into_iter().flat_map(|all| all.iter()) {
+        headers.push(header.key, header.value.map(Bytes::copy_from_slice));
+    }
+    headers
 }
 
 /// A record to be written.

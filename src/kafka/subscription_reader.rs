@@ -11,8 +11,14 @@ use prometheus::IntGaugeVec;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaResult;
 
-use super::table_reader::{Followed, Read, Settings, TableReader, TableReaderError};
+use super::table_reader::{
+    Decoder, Decoding, Followed, Read, Settings, TableReader, TableReaderError,
+};
 use crate::kafka::record::TopicPartition;
+use crate::metrics::KafkaMetrics;
+use crate::record::{Framed, Headers};
+use crate::router::event_form::table_record;
+use crate::schema_registry::{Lookup, SchemaRegistry};
 use crate::subscription_table::SubscriptionTable;
 use crate::telemetry::Component;
 use crate::wake::Waker;
@@ -25,7 +31,8 @@ pub struct SubscriptionReader {
 
 impl Followed for SubscriptionTable {
     fn apply(&mut self, record: Read<'_>) {
-        Self::apply(self, Some(record.key), record.value, record.offset);
+        let value = record.value.map(|value| value.map_err(Clone::clone));
+        self.apply_decoded(Some(record.key), value, record.offset);
     }
 
     fn clear(&mut self) {
@@ -42,12 +49,18 @@ impl SubscriptionReader {
         config: &ClientConfig,
         topic: Arc<str>,
         table: SubscriptionTable,
-        counts: IntGaugeVec,
+        metrics: &KafkaMetrics,
         health: Component,
+        schemas: SchemaRegistry,
     ) -> Result<Self, TableReaderError> {
         let at = TopicPartition {
             topic: Arc::clone(&topic),
             partition: 0,
+        };
+        let counts = metrics.subscriptions.clone();
+        let decoder = Decoder {
+            decode: Box::new(move |headers, value| decode(&schemas, headers, value)),
+            held: metrics.subscriptions_held.clone(),
         };
         let settings = Settings {
             name: "subscriptions",
@@ -56,6 +69,7 @@ impl SubscriptionReader {
             table,
             report: Box::new(move |table| report(table, &counts)),
             health,
+            decoder: Some(decoder),
         };
         let reader = TableReader::start(config, settings)?;
         Ok(Self { reader, at })
@@ -97,6 +111,21 @@ impl SubscriptionReader {
     /// Ends the reader's thread.
     pub fn stop(&self) {
         self.reader.stop();
+    }
+}
+
+fn decode(schemas: &SchemaRegistry, headers: &Headers, value: &[u8]) -> Decoding {
+    let framed = match Framed::find(headers, value) {
+        Ok(None) => return Decoding::AsItIs,
+        Ok(Some(framed)) => framed,
+        Err(error) => return Decoding::Unreadable(error.into()),
+    };
+    match schemas.look_up(framed.schema) {
+        Lookup::Pending => Decoding::Pending,
+        Lookup::Known(schema) => match table_record(framed, &schema) {
+            Ok(value) => Decoding::Decoded(value),
+            Err(error) => Decoding::Unreadable(error),
+        },
     }
 }
 

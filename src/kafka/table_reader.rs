@@ -4,6 +4,8 @@
 //! end that somebody waits for is reached all the same, the reader proves that it has everything: it
 //! reads the rest of the log again.
 
+mod decoding;
+
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::{self, JoinHandle};
@@ -12,9 +14,13 @@ use std::time::{Duration, Instant};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
+pub use decoding::{Decode, Decoder, Decoding};
+
 use crate::kafka::client_log::ClientLog;
+use crate::router::event_form::FormError;
 use crate::telemetry::{Component, State};
 use crate::wake::Waker;
 
@@ -40,8 +46,8 @@ pub struct Read<'a> {
     pub offset: i64,
     /// Empty if it has none.
     pub key: &'a [u8],
-    /// None: a tombstone.
-    pub value: Option<&'a [u8]>,
+    /// In the form that the table reads, or why it cannot be brought into that; none: a tombstone.
+    pub value: Option<Result<&'a [u8], &'a FormError>>,
 }
 
 /// What a reader is made of.
@@ -58,6 +64,8 @@ pub struct Settings<T> {
     pub report: Box<dyn Fn(&T) + Send + Sync>,
     /// Ready while the table is loaded.
     pub health: Component,
+    /// Values are decoded by this; none: they are as the table reads them.
+    pub decoder: Option<Decoder>,
 }
 
 /// The table and how far it is.
@@ -83,6 +91,7 @@ struct Shared<T> {
     wakers: Mutex<Vec<Waker>>,
     report: Box<dyn Fn(&T) + Send + Sync>,
     health: Component,
+    decoder: Option<Decoder>,
 }
 
 /// How far one partition is.
@@ -129,6 +138,7 @@ impl<T: Followed> TableReader<T> {
             wakers: Mutex::default(),
             report: settings.report,
             health: settings.health,
+            decoder: settings.decoder,
         });
         shared.assign_from_the_start().map_err(refused)?;
         let worker = Arc::clone(&shared);
@@ -316,21 +326,7 @@ impl<'a, T: Followed> Follower<'a, T> {
                 self.start_over();
             }
             match self.shared.consumer.poll(POLL) {
-                Some(Ok(message)) => {
-                    let partition = message.partition();
-                    *of(&mut self.idle_since, partition) = None;
-                    self.shared
-                        .table
-                        .write()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .apply(Read {
-                            partition,
-                            offset: message.offset(),
-                            key: message.key().unwrap_or_default(),
-                            value: message.payload(),
-                        });
-                    self.shared.moved_to(partition, message.offset() + 1);
-                }
+                Some(Ok(message)) => self.take(&message),
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     *of(&mut self.idle_since, partition) = Some(Instant::now());
                     if let Some(end) = of(&mut self.proving, partition).take()
@@ -352,6 +348,25 @@ impl<'a, T: Followed> Follower<'a, T> {
             }
             self.report();
         }
+    }
+
+    fn take(&mut self, message: &BorrowedMessage<'_>) {
+        let partition = message.partition();
+        *of(&mut self.idle_since, partition) = None;
+        let Some(decoding) = self.shared.decoded(message) else {
+            return; // The table ends, or begins anew.
+        };
+        self.shared
+            .table
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .apply(Read {
+                partition,
+                offset: message.offset(),
+                key: message.key().unwrap_or_default(),
+                value: message.payload().map(|value| decoding.of(value)),
+            });
+        self.shared.moved_to(partition, message.offset() + 1);
     }
 
     /// The last offsets of a log can be transaction markers or aborted records, which are never

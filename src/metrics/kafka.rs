@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec, Registry};
+use prometheus::{HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
-use super::{counters, gauges, histograms};
+use super::{add, counters, gauges, histograms};
 use crate::record::Reason;
 use crate::role::Role;
 
@@ -31,6 +31,8 @@ pub struct KafkaMetrics {
     pub(super) dead_letters: IntCounterVec,
     /// Subscriptions in the table, by `state`: `active`, `paused`, `disabled`, `invalid`.
     pub subscriptions: IntGaugeVec,
+    /// 1 while the table waits for the schema of a subscription.
+    pub subscriptions_held: IntGauge,
     /// Endpoints in the table, by `state`: `failing`, `disabled`, `braked` (which counts brakes).
     pub endpoints: IntGaugeVec,
 }
@@ -94,6 +96,13 @@ impl KafkaMetrics {
                 "hooktide_subscriptions",
                 "Subscriptions in the table",
                 &["state"],
+            )?,
+            subscriptions_held: add(
+                registry,
+                IntGauge::new(
+                    "hooktide_subscriptions_held",
+                    "Whether the table waits for the schema of a subscription",
+                )?,
             )?,
             endpoints: gauges(
                 registry,

@@ -25,6 +25,7 @@ mod shape;
 
 use apache_avro::Schema as Parsed;
 
+use decode::Nulls;
 pub(super) use logical::uuid;
 use shape::{Shape, Shapes};
 
@@ -111,7 +112,15 @@ impl AvroSchema {
     /// # Errors
     /// [`AvroError`].
     pub fn to_json(&self, value: &[u8]) -> Result<String, AvroError> {
-        decode::to_json(self, value)
+        decode::to_json(self, value, Nulls::Kept)
+    }
+
+    /// The same without those fields of records that are null, as if they were not there.
+    ///
+    /// # Errors
+    /// [`AvroError`].
+    pub fn to_json_without_nulls(&self, value: &[u8]) -> Result<String, AvroError> {
+        decode::to_json(self, value, Nulls::Dropped)
     }
 }
 

@@ -204,6 +204,22 @@ fn unframed<'r>(
     }
 }
 
+/// The JSON of a record of a table that was written with a schema. A field that is null is as if it
+/// were not there.
+///
+/// # Errors
+/// [`FormError`].
+pub fn table_record(framed: Framed<'_>, schema: &WriterSchema) -> Result<Vec<u8>, FormError> {
+    if let WriterSchema::Known(known) = schema
+        && let Schema::Avro(avro) = &**known
+    {
+        let text = avro.to_json_without_nulls(framed.payload)?;
+        return Ok(text.into_bytes());
+    }
+    let (text, _) = unframed(framed, Some(schema))?;
+    Ok(text.into_owned())
+}
+
 /// A record's event as JSON text, before it is read.
 #[derive(Debug)]
 pub struct Decoded<'r> {

@@ -4,11 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::error::Error;
 
 use schema_registry_converter::async_impl::schema_registry::{
-    SrSettings, get_referenced_schema, get_schema_by_guid, get_schema_by_id,
+    SrSettings, get_referenced_schema, get_schema_by_guid, get_schema_by_id, post_schema,
 };
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{
-    RawError, RegisteredReference, RegisteredSchema, SchemaType,
+    RawError, RegisteredReference, RegisteredSchema, SchemaType, SuppliedSchema,
 };
 
 use super::SchemaRegistryError;
@@ -86,6 +86,28 @@ impl Client {
             Some(error) => Err(said(&error)),
             None => Err("there is no registry to ask".to_owned()),
         }
+    }
+}
+
+impl Client {
+    /// Registers an Avro schema, and gives its id. On failure whether a registry refuses it, and why.
+    pub(super) async fn register(
+        &self,
+        subject: &str,
+        schema: &str,
+    ) -> Result<u32, (bool, String)> {
+        let mut failure = (false, "there is no registry to ask".to_owned());
+        for url in &self.urls {
+            let schema = SuppliedSchema::new(None, SchemaType::Avro, schema.to_owned());
+            match post_schema(url, subject.to_owned(), schema).await {
+                Ok(registered) => return Ok(registered.id),
+                Err(error) => failure = (code(&error).is_some(), said(&error)),
+            }
+            if failure.0 {
+                break; // Others would say the same, or would take what this one must not have.
+            }
+        }
+        Err(failure)
     }
 }
 

@@ -6,6 +6,8 @@
 
 /// Topics that are made anew while work is under way.
 mod anew;
+/// Subscriptions written in Avro.
+mod avro_subscriptions;
 /// The test bed itself: broker, receiver, watchdog.
 mod bed;
 /// `hooktide bench`, and what it reports.
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
     }
     support::run([
         bed::tests(),
+        avro_subscriptions::tests(),
         cli::tests(),
         cli::events::tests(),
         cli::exports::tests(),

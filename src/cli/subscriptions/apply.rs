@@ -12,10 +12,10 @@ use bytes::Bytes;
 use clap::Args;
 
 use super::manifest::{self, Found, Problem};
-use super::tenant;
+use super::{table, tenant};
 use crate::cli::{Failure, Output, output, progress};
 use crate::config::Config;
-use crate::kafka::errand::{Expected, NewestRecord, RecordWriter, newest_records};
+use crate::kafka::errand::{Expected, RecordWriter, newest_records};
 use crate::record::SubscriptionKey;
 use crate::topic::Topic;
 use plan::{Plan, Step};
@@ -56,7 +56,7 @@ impl Arguments {
         refuse(&mut found.problems, found.files, format)?;
         self.limit(&mut found)?;
         let topic = config.topics.name(Topic::Subscriptions);
-        let present = table(config, &topic)?;
+        let present = table::read(config)?.subscriptions;
         let tenants = self.tenants(&found);
         let planned = Plan::new(&found.manifests, &present, tenants.as_ref(), config);
         let plan = planned.or_else(|mut problems| {
@@ -169,19 +169,6 @@ fn refuse(problems: &mut [Problem], files: usize, format: Output) -> anyhow::Res
         problems.len(),
         of_those.len()
     )
-}
-
-/// The newest record of each subscription.
-pub(super) fn table(
-    config: &Config,
-    topic: &str,
-) -> anyhow::Result<BTreeMap<SubscriptionKey, NewestRecord>> {
-    let records = newest_records(config, topic, Expected::One, |_| true)?;
-    let named = records.into_iter().filter_map(|(key, record)| {
-        let key = SubscriptionKey::try_from(&*key).ok()?;
-        Some((key, record))
-    });
-    Ok(named.collect())
 }
 
 /// The plan was made from what the topic said a moment ago. What another client writes between this

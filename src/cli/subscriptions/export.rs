@@ -11,16 +11,15 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::apply::{plan, table};
+use super::apply::plan;
 use super::manifest::{self, Found};
+use super::table::{self, Present};
 use super::tenant;
 use crate::cli::input::STDIN;
 use crate::cli::{Failure, Output, output};
 use crate::config::Config;
-use crate::kafka::errand::NewestRecord;
 use crate::record::SubscriptionKey;
-use crate::topic::Topic;
-use file::Exported;
+use file::{Exported, NotExported};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
@@ -71,8 +70,7 @@ struct Done {
 
 impl Arguments {
     pub(super) fn run(self, config: &Config, format: Output) -> Result<(), Failure> {
-        let topic = config.topics.name(Topic::Subscriptions);
-        let present = table(config, &topic)?;
+        let present = table::read(config)?.subscriptions;
         let is_meant = |key: &SubscriptionKey| {
             let tenant = self.tenant.as_ref();
             tenant.is_none_or(|tenant| tenant == key.tenant())
@@ -80,7 +78,11 @@ impl Arguments {
         let mut done = Done::default();
         let mut exported = Vec::new();
         for (key, record) in present.iter().filter(|(key, _)| is_meant(key)) {
-            match Exported::of(key, &record.value, self.with_secrets, config) {
+            let exported_one = match &record.value {
+                Ok(value) => Exported::of(key, value, self.with_secrets, config),
+                Err(error) => Err(NotExported::Invalid(error.to_string())),
+            };
+            match exported_one {
                 Ok(object) => exported.push((key, object)),
                 Err(error) => done.problems.push(format!("{key}: {error}")),
             }
@@ -103,7 +105,7 @@ impl Arguments {
 
     fn to_folder(
         &self,
-        present: &BTreeMap<SubscriptionKey, NewestRecord>,
+        present: &BTreeMap<SubscriptionKey, Present>,
         exported: &[(&SubscriptionKey, Exported)],
         done: &mut Done,
         config: &Config,
@@ -166,7 +168,7 @@ impl Arguments {
 
     fn remove_gone(
         &self,
-        present: &BTreeMap<SubscriptionKey, NewestRecord>,
+        present: &BTreeMap<SubscriptionKey, Present>,
         there: &Found,
         done: &mut Done,
     ) -> anyhow::Result<()> {

@@ -63,7 +63,10 @@ pub(super) fn put(
     if completed.lacked
         && let Some(present) = newest(config, &key)?
     {
-        completed = Completed::of(&value, Some(&present.value));
+        let present = present.value.with_context(|| {
+            format!("the record of {key} cannot be read: to replace its secrets, put `secrets` into the file")
+        })?;
+        completed = Completed::of(&value, Some(&present));
         check(&key, &completed.value, config)
             .context("with the secrets that it has on the topic")?;
         if let Some(kept) = &completed.kept {

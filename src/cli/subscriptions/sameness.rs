@@ -7,7 +7,7 @@ use crate::record::json_text::{Kind, Name, Node};
 use crate::router::filter::same_number;
 
 /// Members that say nothing beyond their absence.
-const DEFAULTS: [(&str, &str); 7] = [
+const DEFAULTS: [(&str, &str); 9] = [
     ("version", "1"),
     ("state", r#""active""#),
     ("signatures", r#"["standard"]"#),
@@ -15,6 +15,8 @@ const DEFAULTS: [(&str, &str); 7] = [
     ("headers", "{}"),
     ("filters", "[]"),
     ("labels", "{}"),
+    ("body", r#""standard""#),
+    ("method", r#""POST""#),
 ];
 /// Members that the key says, too.
 const OF_THE_KEY: [&str; 2] = ["tenant", "id"];

@@ -4,9 +4,9 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::table::Present;
 use crate::cli::output::plain;
 use crate::clock::Timestamp;
-use crate::kafka::errand::NewestRecord;
 use crate::record::SubscriptionKey;
 use crate::record::json_text::{Kind, Node, minify, quote};
 use crate::record::subscription::{Rules, State, TargetUrl};
@@ -80,19 +80,17 @@ pub(super) struct Detailed<'a> {
 
 impl View {
     /// Judges and redacts the newest record of a key.
-    pub(super) fn new(key: &SubscriptionKey, record: &NewestRecord, rules: &Rules) -> Self {
+    pub(super) fn new(key: &SubscriptionKey, record: &Present, rules: &Rules) -> Self {
         Self {
             key: key.clone(),
-            revision: record.offset,
-            written: record.timestamp,
-            content: Compiled::parse(key, &record.value, rules),
-            members: redacted_members(&record.value),
+            revision: record.revision,
+            written: record.written,
+            content: match &record.value {
+                Ok(value) => Compiled::parse(key, value, rules),
+                Err(error) => Err(error.clone().into()),
+            },
+            members: record.json().map(redacted_members).unwrap_or_default(),
         }
-    }
-
-    /// Whose it is.
-    pub(super) fn key(&self) -> &SubscriptionKey {
-        &self.key
     }
 
     fn state(&self) -> &'static str {
@@ -184,7 +182,7 @@ impl View {
 }
 
 /// The list for people: a line for each subscription, in columns.
-pub(super) fn table(views: &[&View]) -> String {
+pub(super) fn table(views: &[View]) -> String {
     let mut rows = vec![["SUBSCRIPTION", "STATE", "REVISION", "URL OR PROBLEM"].map(str::to_owned)];
     rows.extend(views.iter().map(|view| {
         let summary = view.summary();

@@ -13,6 +13,8 @@ use super::{ErrandError, LastWord, PATIENCE, partitions};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::kafka::client_config;
+use crate::kafka::record::headers_of;
+use crate::record::Headers;
 
 const POLL: Duration = Duration::from_millis(100);
 
@@ -25,6 +27,8 @@ pub struct NewestRecord {
     pub timestamp: Option<Timestamp>,
     /// Its value; keys whose newest record is a tombstone are not there at all.
     pub value: Bytes,
+    /// Its headers.
+    pub headers: Headers,
 }
 
 /// How many partitions a topic is to have.
@@ -86,6 +90,7 @@ pub fn newest_records(
                             offset: message.offset(),
                             timestamp: message.timestamp().to_millis().map(Timestamp::from_millis),
                             value: Bytes::copy_from_slice(value),
+                            headers: headers_of(&message),
                         };
                         newest.insert(Bytes::copy_from_slice(key), record);
                     }

@@ -13,9 +13,19 @@ const NO_TIME: AvroError = AvroError::Invalid("a time outside of the years 0 to 
 const NO_NUMBER: AvroError = AvroError::Invalid("a decimal of more digits than can be used");
 const NO_UUID: AvroError = AvroError::Invalid("a uuid that is none");
 
-pub(super) fn to_json(schema: &AvroSchema, value: &[u8]) -> Result<String> {
+/// What becomes of a record's field that is null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nulls {
+    /// It is a member.
+    Kept,
+    /// It is left out. That an optional string holds the JSON `null` is something else.
+    Dropped,
+}
+
+pub(super) fn to_json(schema: &AvroSchema, value: &[u8], nulls: Nulls) -> Result<String> {
     let mut decoder = Decoder {
         named: &schema.named,
+        nulls,
         input: value,
         json: String::with_capacity(value.len().saturating_mul(2).min(LONGEST_JSON)),
     };
@@ -28,6 +38,7 @@ pub(super) fn to_json(schema: &AvroSchema, value: &[u8]) -> Result<String> {
 
 struct Decoder<'a> {
     named: &'a [Shape],
+    nulls: Nulls,
     /// What is not read yet.
     input: &'a [u8],
     json: String,
@@ -96,13 +107,18 @@ impl<'a> Decoder<'a> {
             Shape::Map(values) => self.map_of(values, deeper(depth)?),
             Shape::Record(fields) => {
                 let depth = deeper(depth)?;
-                for (index, (name, shape)) in fields.iter().enumerate() {
-                    self.write(if index == 0 { "{" } else { "," })?;
+                let mut before = "{";
+                for (name, shape) in fields {
+                    if self.nulls == Nulls::Dropped && self.skips_null(shape) {
+                        continue;
+                    }
+                    self.write(before)?;
+                    before = ",";
                     self.write(name)?;
                     self.write(":")?;
                     self.value(shape, depth)?;
                 }
-                self.write(if fields.is_empty() { "{}" } else { "}" })
+                self.write(if before == "{" { "{}" } else { "}" })
             }
             Shape::Decimal { scale, size } => {
                 let length = size.map_or_else(|| self.length(), Ok)?;
@@ -149,6 +165,27 @@ impl<'a> Decoder<'a> {
                 self.quoted(&logical::duration(bytes))
             }
             Shape::Named(index) => self.value(&self.named[*index], depth),
+        }
+    }
+
+    /// Whether a null comes; it is taken then.
+    fn skips_null(&mut self, shape: &Shape) -> bool {
+        match shape {
+            Shape::Null => true,
+            Shape::Union(variants) => {
+                let before = self.input;
+                let variant = self
+                    .long()
+                    .ok()
+                    .and_then(|index| usize::try_from(index).ok());
+                let variant = variant.and_then(|index| variants.get(index));
+                let is_null = matches!(variant, Some(Shape::Null));
+                if !is_null {
+                    self.input = before;
+                }
+                is_null
+            }
+            _ => false,
         }
     }
 

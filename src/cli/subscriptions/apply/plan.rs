@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::diff::{Difference, differences};
 use crate::cli::subscriptions::completion::{Completed, Generated};
 use crate::cli::subscriptions::manifest::{Found, Manifest, Place, Problem};
+use crate::cli::subscriptions::table::Present;
 use crate::cli::subscriptions::{permission, redacted, sameness};
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::kafka::errand::NewestRecord;
 use crate::record::SubscriptionKey;
 use crate::subscription_table::Compiled;
 
@@ -75,14 +75,21 @@ fn judge(
 /// What a file says once it has what it keeps from the record on the topic.
 fn complete(
     manifest: &Manifest,
-    present: Option<&NewestRecord>,
+    present: Option<&Present>,
     config: &Config,
     now: Timestamp,
 ) -> Result<Completed, Problem> {
-    let present = present.map(|record| &*record.value);
+    let unreadable = present.and_then(|record| record.value.as_ref().err());
+    let present = present.and_then(Present::json);
     let value = redacted::restored(&manifest.value, present)
         .map_err(|lost| manifest.problem(&lost.field, &lost))?;
     let completed = Completed::of(value.as_bytes(), present);
+    if let (true, Some(error)) = (completed.lacked, unreadable) {
+        let problem = format!(
+            "the record on the topic cannot be read ({error}): to replace its secrets, put `secrets` into the file"
+        );
+        return Err(manifest.problem("", problem));
+    }
     judge(manifest, &completed.value, config, now)?;
     Ok(completed)
 }
@@ -90,11 +97,11 @@ fn complete(
 /// Whether a file says what the record says.
 pub(in crate::cli::subscriptions) fn is_as_written(
     manifest: &Manifest,
-    present: &NewestRecord,
+    present: &Present,
     config: &Config,
 ) -> bool {
     complete(manifest, Some(present), config, Timestamp::now())
-        .is_ok_and(|completed| is_same(&completed.value, &present.value))
+        .is_ok_and(|completed| is_same(&completed.value, present.json().unwrap_or_default()))
 }
 
 fn is_same(one: &[u8], other: &[u8]) -> bool {
@@ -115,7 +122,7 @@ impl Plan {
     /// Compares; `pruned` are the tenants whose subscriptions go when they are in no file.
     pub(super) fn new(
         manifests: &BTreeMap<SubscriptionKey, Manifest>,
-        present: &BTreeMap<SubscriptionKey, NewestRecord>,
+        present: &BTreeMap<SubscriptionKey, Present>,
         pruned: Option<&BTreeSet<String>>,
         config: &Config,
     ) -> Result<Self, Vec<Problem>> {
@@ -130,7 +137,7 @@ impl Plan {
                     continue;
                 }
             };
-            let old = present.map_or(&[][..], |record| &record.value);
+            let old = present.and_then(Present::json).unwrap_or_default();
             if is_same(&completed.value, old) {
                 unchanged += 1;
                 continue;
@@ -143,7 +150,7 @@ impl Plan {
             };
             steps.push(Step {
                 key: key.clone(),
-                revision: present.map(|record| record.offset),
+                revision: present.map(|record| record.revision),
                 action: match present {
                     None => Action::Create(written),
                     Some(_) => Action::Change(written),
@@ -161,7 +168,7 @@ impl Plan {
         steps.extend(gone.map(|(key, record)| Step {
             key: key.clone(),
             action: Action::Delete,
-            revision: Some(record.offset),
+            revision: Some(record.revision),
         }));
         steps.sort_by(|one, other| one.key.cmp(&other.key));
         Ok(Self { steps, unchanged })
