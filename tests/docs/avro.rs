@@ -14,7 +14,7 @@ use crate::package::{RECORDS, examples, files, json as read, text};
 use crate::schemas::members_of_schema;
 
 /// Record types by name: Avro refers to them once they have been defined.
-type Named = BTreeMap<String, Value>;
+pub(crate) type Named = BTreeMap<String, Value>;
 
 #[test]
 fn avro_knows_what_json_schema_knows() {
@@ -89,7 +89,7 @@ fn reads(reader: &str, writer: &str) -> Result<(), String> {
 }
 
 /// A JSON value in the form that an Avro schema gives it; what the schema does not know is refused.
-fn to_avro(value: &Value, schema: &Value, named: &Named) -> Result<Avro, String> {
+pub(crate) fn to_avro(value: &Value, schema: &Value, named: &Named) -> Result<Avro, String> {
     let refused = || Err(format!("{value} is not {schema}"));
     let kind = schema.get("type").unwrap_or(schema);
     match (kind, value) {
@@ -183,7 +183,7 @@ fn names_of(field: &Value) -> Vec<String> {
 }
 
 /// All records of a schema by their names.
-fn named(schema: &Value) -> Named {
+pub(crate) fn named(schema: &Value) -> Named {
     let mut found = Named::new();
     let inner: Vec<&Value> = match schema {
         Value::Array(branches) => branches.iter().collect(),

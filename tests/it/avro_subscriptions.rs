@@ -125,6 +125,7 @@ async fn a_registry_that_is_away_holds_the_table(bed: Bed) -> Outcome {
     let settings = [
         ("schema_registry.urls", &*urls),
         ("schema_registry.timeout", "500ms"),
+        ("schema_registry.longest_wait", "1s"),
     ];
     let scene = Scene::set(&bed, &settings).await?;
     let value =
