@@ -72,7 +72,7 @@ fn judge(
         .map_err(|forbidden| manifest.problem(&forbidden.field, &forbidden))
 }
 
-/// What a file says once it has what it keeps from the record on the topic.
+/// What a file that [`check`] has seen says once it has what it keeps from the record on the topic.
 fn complete(
     manifest: &Manifest,
     present: Option<&Present>,
@@ -90,11 +90,14 @@ fn complete(
         );
         return Err(manifest.problem("", problem));
     }
-    judge(manifest, &completed.value, config, now)?;
+    // Anything else was judged before the topic was known.
+    if completed.lacked || redacted::is_in(&manifest.value) {
+        judge(manifest, &completed.value, config, now)?;
+    }
     Ok(completed)
 }
 
-/// Whether a file says what the record says.
+/// Whether a file says what the record, which is valid, says.
 pub(in crate::cli::subscriptions) fn is_as_written(
     manifest: &Manifest,
     present: &Present,
