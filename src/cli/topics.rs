@@ -33,25 +33,27 @@ pub(super) fn create(config: &Config, events: bool, format: Output) -> Result<()
             creation.created.extend(of_events.created);
             creation.existing.extend(of_events.existing);
         }
-        let schema = register(config).await?;
+        let schema = register(config).await;
         Ok((creation, schema, admin.check().await?.findings))
     })?;
     let Creation { created, existing } = creation;
     match format {
         Output::Json => output::json(&json!({
-            "created": created, "existing": existing, "schema": schema, "findings": findings,
+            "created": created, "existing": existing, "schema": schema.as_ref().ok(), "findings": findings,
         }))?,
         Output::Text => {
             let created = created.iter().map(|name| format!("created {name}\n"));
             let existing = existing.iter().map(|name| format!("existing {name}\n"));
             output::data(&created.chain(existing).collect::<String>())?;
-            if let Some(Registered { subject, id }) = &schema {
+            if let Ok(Some(Registered { subject, id })) = &schema {
                 output::data(&format!("schema {subject} (id {id})\n"))?;
             }
             output::data(&lines(&findings))?;
         }
     }
-    verdict(&findings)
+    verdict(&findings)?;
+    schema?;
+    Ok(())
 }
 
 /// A schema in the registry.
@@ -72,7 +74,7 @@ async fn register(config: &Config) -> anyhow::Result<Option<Registered>> {
     let id = registry
         .register(&subject, schema::SUBSCRIPTION)
         .await
-        .context("the topics are made")?;
+        .context("the topics are made, but the schema is not registered")?;
     Ok(Some(Registered { subject, id }))
 }
 

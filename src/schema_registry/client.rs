@@ -101,7 +101,8 @@ impl Client {
             let schema = SuppliedSchema::new(None, SchemaType::Avro, schema.to_owned());
             match post_schema(url, subject.to_owned(), schema).await {
                 Ok(registered) => return Ok(registered.id),
-                Err(error) => failure = (code(&error).is_some(), said(&error)),
+                // Without a number it is not the registry itself that says no.
+                Err(error) => failure = (code(&error).is_some_and(|code| code > 0), said(&error)),
             }
             if failure.0 {
                 break; // Others would say the same, or would take what this one must not have.
