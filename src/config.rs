@@ -34,6 +34,7 @@ pub use schema_registry::{Hidden, SchemaRegistrySettings};
 use crate::http::{AddressPolicy, Bypass, Proxy};
 use crate::record::subscription::Rules;
 use crate::role::Role;
+use crate::router::event_form::mapping::Mapping;
 use crate::secret_store::SecretStore;
 use crate::topic::Topics;
 use layer::Layer;
@@ -150,6 +151,8 @@ pub struct EventsSettings {
     pub topics: Vec<EventTopic>,
     /// Where a group that never ran begins.
     pub start: Start,
+    /// How records of some of them become events; the first that is meant for a topic counts.
+    pub mappings: Vec<Mapping>,
     /// How often the cluster is asked for new topics and partitions.
     #[serde(deserialize_with = "duration::deserialize")]
     pub refresh: Duration,

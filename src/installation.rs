@@ -89,6 +89,8 @@ impl Installation {
         settings.push(("APPLICATION_ID", application_id));
         settings.push(("TOPICS__PREFIX", "<application_id>.".to_owned()));
         settings.push(("EVENTS__TOPICS", format!("[\"{events}\"]")));
+        // Theirs are for topics of theirs.
+        settings.push(("EVENTS__MAPPINGS", "[]".to_owned()));
         if let Some(servers) = bootstrap_servers {
             settings.push(("KAFKA__BOOTSTRAP_SERVERS", servers.to_owned()));
         }

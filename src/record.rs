@@ -34,7 +34,7 @@ pub use endpoint_state::{
     Disabled, DisabledReason, EndpointState, Failing, OpenBreaker, Throttled,
 };
 pub use endpoint_wish::{EndpointWish, WishError, WishKey, WishedState};
-pub use event::{Envelope, Event, EventError, document, is_cloud_event};
+pub use event::{Envelope, Event, EventError, document, is_cloud_event, is_event_type};
 pub use event_pattern::{EventPattern, EventPatternError, EventPatternShape};
 pub use framing::{Framed, FramingError, Schema, SchemaId};
 pub use headers::Headers;
@@ -45,5 +45,5 @@ pub use parked::{Parked, UnknownParked};
 pub use recorded_attempt::{RecordedAttempt, RecordedAttemptError};
 pub use reject::Reject;
 pub use subscription::{Subscription, SubscriptionError};
-pub use subscription_key::{SubscriptionKey, SubscriptionKeyError};
+pub use subscription_key::{SubscriptionKey, SubscriptionKeyError, is_key_part};
 pub use task::{TaskError, TaskHeaders, TaskRule};

@@ -44,9 +44,10 @@ use crate::schema_registry::{Lookup, SchemaRegistry};
 use crate::telemetry::{Component, State};
 use crate::topic::Topics;
 use complaints::Complaints;
+use event_form::mapping::Mapping;
 use event_form::{EventForm, WriterSchema};
 use intake::Intake;
-use routing::{Destinations, route};
+use routing::{Destinations, route, source_of};
 
 /// The longest pause of the loop; also how soon a lost wake-up is made up for.
 const SWEEP: Duration = Duration::from_millis(100);
@@ -120,6 +121,8 @@ pub struct Router {
 
 struct Input {
     reader: PartitionReader,
+    /// Of its topic.
+    mapping: Option<Mapping>,
     first_start: FirstStart,
     /// What is matched so far.
     position: i64,
@@ -274,7 +277,9 @@ impl Router {
             // crash before the first commit.
             let is_news = !start.committed || start.out_of_range.is_some();
             let position = start.finished.base();
+            let mappings = &self.settings.events.mappings;
             self.inputs.push(Input {
+                mapping: Mapping::of(mappings, &reader.at.topic).cloned(),
                 reader,
                 first_start: start.first_start,
                 position,
@@ -371,10 +376,10 @@ impl Router {
                 if bytes >= self.settings.batch_bytes {
                     return;
                 }
-                let Some(schema) = self.schema_of(record) else {
+                let Some(schema) = self.schema_of(index, record) else {
                     // Those behind it are asked for at the same time, not one after the other.
                     let ahead = self.intake.waiting(index).take(LOOK_AHEAD);
-                    ahead.for_each(|record| drop(self.schema_of(record)));
+                    ahead.for_each(|record| drop(self.schema_of(index, record)));
                     self.intake.hold(index, true);
                     break;
                 };
@@ -382,14 +387,15 @@ impl Router {
                     break; // Held before.
                 };
                 self.inputs[index].position = record.at.offset + 1;
-                bytes += self.match_one(&record, schema.as_ref(), records);
+                bytes += self.match_one(index, &record, schema.as_ref(), records);
             }
         }
     }
 
-    /// What one record becomes; the bytes of that.
+    /// What one record of a partition becomes; the bytes of that.
     fn match_one(
         &mut self,
+        index: usize,
         record: &Incoming,
         schema: Option<&WriterSchema>,
         records: &mut Vec<Outgoing>,
@@ -398,7 +404,8 @@ impl Router {
             let table = self.tables.subscriptions.table();
             let endpoints = self.tables.endpoints.table();
             let (to, now) = (&self.settings.to, Timestamp::now());
-            route(record, schema, &table, &endpoints, to, now)
+            let mapping = self.inputs[index].mapping.as_ref();
+            route(record, mapping, schema, &table, &endpoints, to, now)
         };
         let result = routed.result.as_str();
         self.metrics.event(&record.at.topic, result, routed.tasks);
@@ -422,9 +429,10 @@ impl Router {
     }
 
     /// The schema that a record names, if it names one. None: it is not known yet.
-    fn schema_of(&self, record: &Incoming) -> Option<Option<WriterSchema>> {
+    fn schema_of(&self, index: usize, record: &Incoming) -> Option<Option<WriterSchema>> {
         let value = record.value.as_deref().unwrap_or_default();
-        let form = EventForm::of(&record.headers, value).ok();
+        let mapping = self.inputs[index].mapping.as_ref();
+        let form = EventForm::of_source(mapping, source_of(record), value).ok();
         match form.and_then(|form| form.schema()) {
             None => Some(None),
             Some(id) => match self.tables.schemas.look_up(id) {
@@ -439,7 +447,7 @@ impl Router {
         let held: Vec<usize> = self.intake.held().collect();
         for index in held {
             let next = self.intake.next(index);
-            if next.is_none_or(|record| self.schema_of(record).is_some()) {
+            if next.is_none_or(|record| self.schema_of(index, record).is_some()) {
                 self.intake.hold(index, false);
             }
         }

@@ -7,8 +7,8 @@ use super::error::{ConfigError, Origin};
 use super::events::EventTopic;
 use super::layer::Layer;
 use super::{
-    BreakerSettings, Config, EndpointsSettings, HttpSettings, KafkaSettings, RetrySettings,
-    SchemaRegistrySettings, TopicCreation, Written,
+    BreakerSettings, Config, EndpointsSettings, EventsSettings, HttpSettings, KafkaSettings,
+    RetrySettings, SchemaRegistrySettings, TopicCreation, Written,
 };
 use crate::duration_text::canonical;
 use crate::record::subscription::LONGEST_AGE;
@@ -24,6 +24,8 @@ const LONGEST_WAIT: Duration = Duration::from_hours(31 * 24);
 const MOST_TIERS: usize = 32;
 /// Run lengths of so many holes always fit into a commit's 4,096 bytes of metadata.
 const MOST_HOLES: usize = 700;
+/// Each partition that is assigned looks through them once.
+const MOST_MAPPINGS: usize = 1_000;
 /// More than any machine has ports for.
 const MOST_CONNECTIONS: usize = 1_000_000;
 /// Group names and static member names are limited by the broker to 249 characters less suffixes.
@@ -81,6 +83,7 @@ fn checked(mut written: Written, layer: Layer) -> Result<Config, Broken> {
         )?;
     }
     events(&written.events.topics, &topics)?;
+    mappings(&written.events)?;
     duration(
         "events.refresh",
         written.events.refresh,
@@ -277,6 +280,30 @@ fn events(events: &[EventTopic], own: &Topics) -> Checked {
         let may_be_read = matches!(own.parse(topic), None | Some(Topic::Notices));
         let rule = "is one of Hooktide's own topics, of which only `notices` holds events";
         hold(may_be_read, &key, rule)?;
+    }
+    Ok(())
+}
+
+/// A mapping that no record can meet is a mistake.
+fn mappings(events: &EventsSettings) -> Checked {
+    let mappings = &events.mappings;
+    hold(
+        mappings.len() <= MOST_MAPPINGS,
+        "events.mappings",
+        format!("must have at most {MOST_MAPPINGS} mappings"),
+    )?;
+    for (index, mapping) in mappings.iter().enumerate() {
+        let EventTopic::Name(topic) = mapping.topic() else {
+            continue;
+        };
+        let key = format!("events.mappings[{index}].topic");
+        let is_read = events.topics.iter().any(|entry| entry.matches(topic));
+        hold(is_read, &key, "is none of `events.topics`")?;
+        let mut earlier = mappings[..index].iter();
+        if let Some(first) = earlier.position(|earlier| earlier.topic().matches(topic)) {
+            let rule = format!("is mapped by `events.mappings[{first}]` already");
+            return Err(broken(key, rule));
+        }
     }
     Ok(())
 }

@@ -187,6 +187,21 @@ fn wrong_values_are_refused_by_name() {
     check("events.topics = 'a'", "events.topics");
     check("events.start = 'now'", "events.start");
     check("events.refresh = '0s'", "events.refresh");
+    for (mappings, key) in [
+        ("topic = 'events'", "[0]"),
+        ("topic = '^('\ntype = { topic = true }", "[0].topic"),
+        ("topic = 'other'\ntype = { topic = true }", "[0].topic"),
+        ("topic = 'events'\ntype = { topic = 1 }", "[0].type.topic"),
+        ("topic = 'events'\ntype = { path = '' }", "[0].type"),
+        (
+            "topic = '^e'\ntype = { topic = true }\n[[events.mappings]]\ntopic = 'events'\ntype = { topic = true }",
+            "[1].topic",
+        ),
+    ] {
+        let file = format!("[[events.mappings]]\n{mappings}");
+        check(&file, &format!("events.mappings{key}"));
+    }
+    check("[events.mappings.orders]\ntype = 'a'", "events.mappings");
     for urls in [
         "'https://a'",
         "['ftp://a']",

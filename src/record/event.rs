@@ -279,7 +279,7 @@ impl<'a> Found<'_, 'a> {
 }
 
 /// Whether a text can be an event's type.
-pub(super) fn is_event_type(text: &str) -> bool {
+pub fn is_event_type(text: &str) -> bool {
     is_within(text, LONGEST_TYPE)
 }
 

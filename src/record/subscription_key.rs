@@ -59,7 +59,7 @@ impl SubscriptionKey {
 
 /// Whether a text can be a tenant or a subscription's id: `[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}`.
 /// A dot at the start is refused so that a part is never `.` or `..` in a path.
-pub(super) fn is_key_part(text: &str) -> bool {
+pub fn is_key_part(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
     !text.is_empty()
         && text.len() <= LONGEST_PART

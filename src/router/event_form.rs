@@ -1,11 +1,12 @@
 //! In which form a record holds its event, and how that form becomes the one document that the
 //! router works on.
 //!
-//! Forms are told apart per record, in this order: the `content-type` header (structured
-//! CloudEvents), the header `ce_specversion` (binary CloudEvents), registry framing (a zero byte in
-//! front, or the header `__value_schema_id`), a JSON member `specversion` (structured CloudEvents),
-//! plain JSON. A mapping of the record's topic, once there is one, goes before all: it is what
-//! [`EventForm::of`] would be asked first.
+//! Forms are told apart per record, in this order: a [mapping] of its topic, the `content-type`
+//! header (structured CloudEvents), the header `ce_specversion` (binary CloudEvents), registry
+//! framing (a zero byte in front, or the header `__value_schema_id`), a JSON member `specversion`
+//! (structured CloudEvents), plain JSON.
+
+pub mod mapping;
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -19,10 +20,13 @@ use crate::record::{
     Coordinates, Envelope, Event, EventError, Framed, FramingError, Headers, JsonError, Schema,
     SchemaId, document, is_cloud_event,
 };
+use mapping::{Mapped, Mapping, MappingError, Source};
 
 /// The form of one record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum EventForm<'r> {
+    /// No event by itself, but its topic has a mapping.
+    Mapped(Mapped<'r>),
     /// JSON: plain or, with a member `specversion`, a structured CloudEvent.
     Json(&'r [u8]),
     /// A structured CloudEvent, as its `content-type` says.
@@ -78,6 +82,9 @@ pub enum FormError {
         "the record was written with schema {0}, and no registry is configured to ask for it: set `schema_registry.urls`"
     )]
     NoRegistry(SchemaId),
+    /// Its topic's mapping makes no event of it.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
     /// Its members are not those of an event.
     #[error(transparent)]
     Event(#[from] EventError),
@@ -102,13 +109,34 @@ impl FormError {
             Self::Schema(..) => "unusable_schema",
             Self::UnknownSchema(_) => "unknown_schema",
             Self::NoRegistry(_) => "no_schema_registry",
+            Self::Mapping(error) => error.reason(),
             Self::Event(error) => error.reason(),
         }
+    }
+
+    /// Whether nothing is wrong with it: there is no event in it, and none is missed.
+    pub const fn is_passed_over(&self) -> bool {
+        matches!(self, Self::Mapping(MappingError::PassedOver(_)))
     }
 }
 
 impl<'r> EventForm<'r> {
-    /// The form of a record with these headers and this value.
+    /// The form of a record whose topic may have a mapping: that goes before all.
+    ///
+    /// # Errors
+    /// [`FormError`]: a form that is named and cannot be read.
+    pub fn of_source(
+        mapping: Option<&'r Mapping>,
+        source: Source<'r>,
+        value: &'r [u8],
+    ) -> Result<Self, FormError> {
+        match mapping {
+            Some(mapping) => Ok(Self::Mapped(mapping.find(source, value)?)),
+            None => Self::of(source.headers, value),
+        }
+    }
+
+    /// The form of a record with these headers and this value, on a topic without a mapping.
     ///
     /// # Errors
     /// [`FormError`]: a form that is named and cannot be read.
@@ -143,6 +171,7 @@ impl<'r> EventForm<'r> {
     /// The schema that is needed to decode it.
     pub fn schema(&self) -> Option<SchemaId> {
         match self {
+            Self::Mapped(mapped) => mapped.framed.map(|framed| framed.schema),
             Self::Framed(framed) | Self::FramedBinary(framed) => Some(framed.schema),
             Self::Json(_) | Self::Structured(_) | Self::Binary(_) => None,
         }
@@ -159,6 +188,14 @@ impl<'r> EventForm<'r> {
         schema: Option<&WriterSchema>,
     ) -> Result<Decoded<'r>, FormError> {
         let (text, envelope) = match self {
+            Self::Mapped(mapped) => {
+                let value = match mapped.framed {
+                    None => Cow::Borrowed(mapped.payload()),
+                    Some(framed) => unframed(framed, schema)?.0,
+                };
+                let text = mapped.event(&value)?;
+                (Cow::Owned(text.into_bytes()), Envelope::Json)
+            }
             Self::Json(value) => (Cow::Borrowed(value), Envelope::Json),
             Self::Structured(value) => (Cow::Borrowed(value), Envelope::CloudEvent),
             Self::Binary(value) => {

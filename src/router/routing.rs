@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::event_form::mapping::{Mapping, Source};
 use super::event_form::{EventForm, FormError, WriterSchema};
 use super::fan_out::{NewTask, Origin, Unfiltered, fan_out};
 use super::payload::Facts;
@@ -61,7 +62,7 @@ pub enum Result {
     Unmatched,
     /// The endpoints of all who asked for it are disabled.
     Disabled,
-    /// It has no value.
+    /// It has no value, or its topic's mapping passes it over.
     Skipped,
     /// It is no event, or none of its tasks can be written or sent.
     Rejected,
@@ -99,9 +100,20 @@ pub struct Routed {
     pub unfiltered: Vec<Unfiltered>,
 }
 
-/// Routes one record with the table as it is. `schema` is the one that the record names.
+/// A record but for its value, as mappings see it.
+pub fn source_of(record: &Incoming) -> Source<'_> {
+    Source {
+        topic: &record.at.topic,
+        key: record.key.as_deref(),
+        headers: &record.headers,
+    }
+}
+
+/// Routes one record with the table as it is. `mapping` is its topic's, `schema` the one that the
+/// record names.
 pub fn route(
     record: &Incoming,
+    mapping: Option<&Mapping>,
     schema: Option<&WriterSchema>,
     table: &SubscriptionTable,
     endpoints: &EndpointTable,
@@ -121,14 +133,18 @@ pub fn route(
         return routed;
     };
     let seen = record.timestamp.unwrap_or(now);
-    let decoded =
-        EventForm::of(&record.headers, value).and_then(|form| form.decode(&record.headers, schema));
+    let decoded = EventForm::of_source(mapping, source_of(record), value)
+        .and_then(|form| form.decode(&record.headers, schema));
     let read = decoded
         .as_ref()
         .map_err(FormError::clone)
         .and_then(|decoded| decoded.read(&record.at, seen));
     let (event, document) = match read {
         Ok(read) => read,
+        Err(error) if error.is_passed_over() => {
+            tracing::debug!(at = %record.at, %error, "record passed over");
+            return routed;
+        }
         Err(error) => {
             let (reason, message) = (error.reason(), error.to_string());
             tracing::debug!(at = %record.at, reason, message, "event rejected");
@@ -303,6 +319,7 @@ mod tests {
         route(
             &record(value),
             None,
+            None,
             &table,
             &endpoints(),
             &to(),
@@ -387,6 +404,7 @@ mod tests {
         to.longest_body = 500;
         let routed = route(
             &event,
+            None,
             None,
             &table,
             &endpoints(),

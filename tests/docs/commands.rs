@@ -52,7 +52,7 @@ fn exit_codes() {
 }
 
 /// Another value for each setting, as the environment gives it and as `config show` has it.
-const CHANGED: [(&str, &str, &str); 65] = [
+const CHANGED: [(&str, &str, &str); 66] = [
     ("application_id", "other", "\"other\""),
     ("instance_id", "pod-0", "\"pod-0\""),
     ("kafka.bootstrap_servers", "broker:9093", "\"broker:9093\""),
@@ -67,6 +67,11 @@ const CHANGED: [(&str, &str, &str); 65] = [
         "[\"orders\", \"^billing\"]",
     ),
     ("events.start", "earliest", "\"earliest\""),
+    (
+        "events.mappings",
+        "[{\"topic\": \"orders\", \"type\": {\"header\": \"kind\"}}]",
+        "[{ topic = \"orders\", type = { header = \"kind\" } }]",
+    ),
     ("events.refresh", "1s", "\"1s\""),
     (
         "schema_registry.urls",

@@ -17,6 +17,7 @@ mod dashboards; // queries of the dashboard and the alerts against the metrics
 mod deployment; // the image and the compose file against the binary
 mod frozen; // subscriptions of released versions, in JSON and in Avro
 mod generated; // pages made from the schemas, the settings and the command line
+mod mappings; // the recipes of the page on events, on records of theirs
 mod members; // members that the code knows against those of the schemas
 mod older_receivers; // the snippets of older forms verify and refuse
 mod package; // files of this package

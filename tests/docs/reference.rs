@@ -81,6 +81,10 @@ fn sections() -> BTreeMap<&'static str, BTreeSet<String>> {
         ("src/record/framing.rs", "impl FramingError"),
         ("src/record/cloud_event.rs", "impl CloudEventError"),
         ("src/router/event_form.rs", "impl FormError"),
+        (
+            "src/router/event_form/mapping/error.rs",
+            "impl MappingError",
+        ),
     ] {
         rejects.extend(text_arms(file, code, "fn reason"));
     }

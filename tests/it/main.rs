@@ -26,6 +26,8 @@ mod endpoints;
 mod forms;
 /// No endpoint can hurt another.
 mod isolation;
+/// Topics whose records become events by a mapping.
+mod mappings;
 /// Processes that come, go, die and return.
 mod members;
 /// Brokers that do not answer.
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         table::tests(),
         rejects::tests(),
         forms::tests(),
+        mappings::tests(),
         delivery::tests(),
         signatures::tests(),
         isolation::tests(),
