@@ -12,7 +12,9 @@ use super::{Failure, Output, output, progress};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::kafka::errand::RecordWriter;
-use crate::record::{Coordinates, Event};
+use crate::record::{Coordinates, Event, Headers};
+use crate::router::event_form::EventForm;
+use crate::router::event_form::mapping::{Mapping, Source};
 use crate::telemetry::start_log;
 use crate::topic::check_name;
 
@@ -31,7 +33,8 @@ Examples:
   echo '{\"id\":\"evt_1\",\"type\":\"order.created\",\"data\":{\"amount\":1.10}}' |
     hooktide events produce --topic events -
 
-`type` and `data` are required; `id`, `tenant`, `timestamp` and others may be there.
+`type` and `data` are required; `id`, `tenant`, `timestamp` and others may be there. On a topic with one of
+`events.mappings`, a line is what that makes an event of.
 Exit code 1: a line is no event, or not all are acknowledged; the error names the line.")]
     Produce {
         /// Topic to write to
@@ -79,7 +82,7 @@ impl EventsCommand {
                 "note: `events.topics` does not name `{topic}`: no router reads it"
             ));
         }
-        let check = EventCheck::new(&topic);
+        let check = EventCheck::new(&topic, key.as_deref(), &config.events.mappings);
         let mut input = Input::open(&file)?;
         let mut total = None;
         if input.is_repeatable() {
@@ -113,13 +116,18 @@ impl EventsCommand {
 
 /// Whether lines are events.
 struct EventCheck {
+    /// Of the topic.
+    mapping: Option<Mapping>,
+    key: Option<String>,
     at: Coordinates,
     now: Timestamp,
 }
 
 impl EventCheck {
-    fn new(topic: &str) -> Self {
+    fn new(topic: &str, key: Option<&str>, mappings: &[Mapping]) -> Self {
         Self {
+            mapping: Mapping::of(mappings, topic).cloned(),
+            key: key.map(str::to_owned),
             // Where it will stand is not known, and does not matter here.
             at: Coordinates {
                 topic: topic.into(),
@@ -131,8 +139,23 @@ impl EventCheck {
     }
 
     fn line(&self, line: &[u8]) -> anyhow::Result<()> {
-        Event::parse(line, &self.at, self.now)?;
-        Ok(())
+        let Some(mapping) = &self.mapping else {
+            Event::parse(line, &self.at, self.now)?;
+            return Ok(());
+        };
+        let headers = Headers::new();
+        let source = Source {
+            topic: &self.at.topic,
+            key: self.key.as_deref().map(str::as_bytes),
+            headers: &headers,
+        };
+        let read = EventForm::of_source(Some(mapping), source, line)
+            .and_then(|form| form.decode(&headers, None))
+            .and_then(|decoded| decoded.read(&self.at, self.now).map(drop));
+        match read {
+            Err(error) if error.is_passed_over() => Ok(()),
+            read => Ok(read?),
+        }
     }
 
     /// How many events there are, if all lines are events.

@@ -160,15 +160,15 @@ impl<'r> Mapped<'r> {
     /// [`MappingError`].
     pub(super) fn event(&self, value: &[u8]) -> Result<String, MappingError> {
         let mapping = self.mapping;
-        let text = match mapping.format {
-            Format::Json => Cow::Borrowed(json_value(value)?.text()),
+        let quoted = match mapping.format {
+            Format::Json => None,
             Format::Text => {
                 let text = str::from_utf8(value).map_err(|error| MappingError::not_utf8(&error))?;
-                Cow::Owned(quote(text))
+                Some(quote(text))
             }
-            Format::Bytes => Cow::Owned(quote(&STANDARD.encode(value))),
+            Format::Bytes => Some(quote(&STANDARD.encode(value))),
         };
-        let value = json_value(text.as_bytes())?;
+        let value = json_value(quoted.as_ref().map_or(value, String::as_bytes))?;
         match mapping.unwrap {
             None => self.plain(value),
             Some(Unwrapping::Debezium { snapshots }) => {

@@ -166,3 +166,6 @@ impl fmt::Display for Operation {
         })
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -377,3 +377,39 @@ fn one_group(text: &str) -> Result<Regex, MappingRule> {
         _ => Err(MappingRule::Capture),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_counted_in_units() {
+        fn check(text: &str, unit: Unit, expected: Option<&str>) {
+            let time = unit.time(text).map(|time| time.to_string());
+            assert_eq!(time.as_deref(), expected, "{text} {unit}");
+        }
+        use Unit::{Microseconds, Milliseconds, Nanoseconds, Seconds};
+        let ten = Some("2026-11-22T10:00:00.000Z");
+        check("1795341600", Seconds, ten);
+        check("1795341600000", Milliseconds, ten);
+        check("1795341600000000", Microseconds, ten);
+        check("1795341600000000000", Nanoseconds, ten);
+        let half = Some("2026-11-22T10:00:00.500Z");
+        check("1795341600.5", Seconds, half);
+        check("1795341600.5009999999999", Seconds, half);
+        check("1795341600500.9", Milliseconds, half);
+        check("1795341600500999", Microseconds, half);
+        check("0", Seconds, Some("1970-01-01T00:00:00.000Z"));
+        check("-0.0001", Seconds, Some("1969-12-31T23:59:59.999Z"));
+        check("253402300799", Seconds, Some("9999-12-31T23:59:59.000Z"));
+        for wrong in [
+            "", "-", ".", "1.", ".5", "+1", "1e9", "0x1", " 1", "1.5.0", "--1", "٣",
+        ] {
+            check(wrong, Seconds, None);
+        }
+        check("253402300800", Seconds, None);
+        check(&"9".repeat(32), Nanoseconds, None);
+        check(&"9".repeat(32), Seconds, None);
+        check(&"9".repeat(1_000), Seconds, None);
+    }
+}

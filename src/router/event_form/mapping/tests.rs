@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 
+use super::debezium::tests::{ROW, change};
 use super::*;
 use crate::clock::Timestamp;
 use crate::router::event_form::{EventForm, FormError};
 
 /// A mapping of the topic `t`, but for the members given in TOML.
-fn mapping(members: &str) -> Mapping {
+pub(super) fn mapping(members: &str) -> Mapping {
     toml::from_str(&format!("topic = 't'\n{members}")).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -18,14 +19,14 @@ fn refusal(members: &str) -> String {
 
 /// A record on `shop.orders`.
 #[derive(Clone, Copy, Default)]
-struct Record<'a> {
+pub(super) struct Record<'a> {
     key: Option<&'a [u8]>,
     headers: &'a [(&'a str, &'a [u8])],
     value: &'a [u8],
 }
 
 /// The event in the plain form, judged as that; else the reason.
-fn event(mapping: &Mapping, record: Record<'_>) -> Result<String, String> {
+pub(super) fn event(mapping: &Mapping, record: Record<'_>) -> Result<String, String> {
     let mut headers = Headers::new();
     for (name, value) in record.headers {
         headers.push(*name, Some(Bytes::copy_from_slice(value)));
@@ -45,14 +46,14 @@ fn event(mapping: &Mapping, record: Record<'_>) -> Result<String, String> {
     read().map_err(|error: FormError| error.reason().to_owned())
 }
 
-fn value(text: &str) -> Record<'_> {
+pub(super) fn value(text: &str) -> Record<'_> {
     Record {
         value: text.as_bytes(),
         ..Record::default()
     }
 }
 
-fn ok(event: &str) -> Result<String, String> {
+pub(super) fn ok(event: &str) -> Result<String, String> {
     Ok(event.to_owned())
 }
 
@@ -261,133 +262,6 @@ fn a_record_cannot_forge_what_is_constant() {
     };
     let expected = r#"{"type":"a\",\"tenant\":\"other","tenant":"acme","data":{"tenant":"other","type":"x","data":1}}"#;
     assert_eq!(event(&mapping, record), ok(expected));
-}
-
-#[test]
-fn times_are_counted_in_units() {
-    fn check(text: &str, unit: Unit, expected: Option<&str>) {
-        let time = unit.time(text).map(|time| time.to_string());
-        assert_eq!(time.as_deref(), expected, "{text} {unit}");
-    }
-    use Unit::{Microseconds, Milliseconds, Nanoseconds, Seconds};
-    let ten = Some("2026-11-22T10:00:00.000Z");
-    check("1795341600", Seconds, ten);
-    check("1795341600000", Milliseconds, ten);
-    check("1795341600000000", Microseconds, ten);
-    check("1795341600000000000", Nanoseconds, ten);
-    let half = Some("2026-11-22T10:00:00.500Z");
-    check("1795341600.5", Seconds, half);
-    check("1795341600.5009999999999", Seconds, half);
-    check("1795341600500.9", Milliseconds, half);
-    check("1795341600500999", Microseconds, half);
-    check("0", Seconds, Some("1970-01-01T00:00:00.000Z"));
-    check("-0.0001", Seconds, Some("1969-12-31T23:59:59.999Z"));
-    check("253402300799", Seconds, Some("9999-12-31T23:59:59.000Z"));
-    for wrong in [
-        "", "-", ".", "1.", ".5", "+1", "1e9", "0x1", " 1", "1.5.0", "--1", "٣",
-    ] {
-        check(wrong, Seconds, None);
-    }
-    check("253402300800", Seconds, None);
-    check(&"9".repeat(32), Nanoseconds, None);
-    check(&"9".repeat(32), Seconds, None);
-    check(&"9".repeat(1_000), Seconds, None);
-}
-
-const ROW: &str = r#"{"id":1,"total":12.50}"#;
-const SOURCE: &str = r#"{"version":"3.2.0.Final","connector":"postgresql","name":"shop","ts_ms":1795341600000,"snapshot":"false","db":"shop","schema":"public","table":"orders","txId":571,"lsn":24023128}"#;
-
-/// A change event without Connect's schema.
-fn change(operation: &str, before: &str, after: &str) -> String {
-    format!(
-        r#"{{"before":{before},"after":{after},"source":{SOURCE},"transaction":null,"op":"{operation}","ts_ms":1795341600123}}"#
-    )
-}
-
-#[test]
-fn debezium_is_unwrapped() {
-    fn check(members: &str, text: &str, expected: Result<&str, &str>) {
-        let mapping = mapping(&format!("unwrap = 'debezium'\n{members}"));
-        let metadata = format!(
-            r#","metadata":{{"source":{SOURCE},"transaction":null,"op":"?","ts_ms":1795341600123}}}}"#
-        );
-        let found = event(&mapping, value(text)).map(|event| {
-            let operation = event
-                .find(r#""op":""#)
-                .map(|at| event[at + 6..].split_at(1).0);
-            let expected = metadata.replace('?', operation.unwrap_or_default());
-            event.strip_suffix(&expected).unwrap_or(&event).to_owned()
-        });
-        assert_eq!(
-            found.as_deref().map_err(|error| &**error),
-            expected,
-            "{members} {text}"
-        );
-    }
-    let time = r#""timestamp":"2026-11-22T10:00:00.000Z""#;
-    let created =
-        format!(r#"{{"type":"orders.created",{time},"data":{{"before":null,"after":{ROW}}}"#);
-    check("", &change("c", "null", ROW), Ok(&created));
-    let with_schema = |payload: &str| {
-        format!(
-            r#"{{"schema":{{"type":"struct","name":"shop.public.orders.Envelope"}},"payload":{payload}}}"#
-        )
-    };
-    check("", &with_schema(&change("c", "null", ROW)), Ok(&created));
-    let updated = format!(
-        r#"{{"type":"order.updated","tenant":"acme",{time},"data":{{"before":{ROW},"after":{{"id":2}}}}"#
-    );
-    let members = "type = { constant = 'order' }\ntenant = { constant = 'acme' }";
-    check(members, &change("u", ROW, r#"{"id":2}"#), Ok(&updated));
-    let deleted = format!(
-        r#"{{"id":"1","type":"shop.orders.deleted",{time},"data":{{"before":{ROW},"after":null}}"#
-    );
-    let members = "type = { path = 'source.table', prefix = 'shop.' }\nid = { path = ['after.id', 'before.id'] }";
-    check(members, &change("d", ROW, "null"), Ok(&deleted));
-    // Own times and data.
-    let own = r#"{"type":"orders.created","timestamp":"2026-11-22T10:00:00.123Z","data":12.50"#;
-    let members = "time = { path = 'ts_ms', unit = 'ms' }\ndata = { path = 'after.total' }";
-    check(members, &change("c", "null", ROW), Ok(own));
-
-    let read = change("r", "null", ROW);
-    check("", &read, Err("skipped"));
-    check("snapshots = 'skip'", &read, Err("skipped"));
-    check("snapshots = 'created'", &read, Ok(&created));
-    check("", &change("t", "null", "null"), Err("skipped"));
-    check(
-        "",
-        r#"{"op":"m","message":{"prefix":"p","content":"aGk="},"source":{}}"#,
-        Err("skipped"),
-    );
-    check("", r#"{"schema":null,"payload":null}"#, Err("skipped"));
-    check("", &change("x", "null", ROW), Err("not_debezium"));
-    check("", r#"{"ts_ms":1}"#, Err("not_debezium"));
-    check("", r#"{"op":1}"#, Err("not_debezium"));
-    check("", r#"{"op":"c"}"#, Err("not_debezium"));
-    check("", "[]", Err("not_debezium"));
-    check("", r#"{"op":"c","after":{}}"#, Err("mapping_no_type"));
-}
-
-#[test]
-fn what_a_connector_leaves_out_is_not_added() {
-    fn check(text: &str, expected: &str) {
-        let mapping = mapping("unwrap = 'debezium'");
-        assert_eq!(event(&mapping, value(text)), ok(expected), "{text}");
-    }
-    // The connector's own time where the database has none.
-    check(
-        r#"{"after":{"a":1},"source":{"table":"t","ts_ms":0},"op":"c","ts_ms":1795341600000}"#,
-        r#"{"type":"t.created","timestamp":"2026-11-22T10:00:00.000Z","data":{"after":{"a":1}},"metadata":{"source":{"table":"t","ts_ms":0},"op":"c","ts_ms":1795341600000}}"#,
-    );
-    // MongoDB's rows are texts.
-    check(
-        r#"{"before":null,"after":"{\"_id\":{\"$oid\":\"6\"}}","source":{"collection":"carts"},"op":"u"}"#,
-        r#"{"type":"carts.updated","data":{"before":null,"after":{"_id":{"$oid":"6"}}},"metadata":{"source":{"collection":"carts"},"op":"u"}}"#,
-    );
-    check(
-        r#"{"after":"{,","source":{"collection":"carts"},"op":"u"}"#,
-        r#"{"type":"carts.updated","data":{"after":"{,"},"metadata":{"source":{"collection":"carts"},"op":"u"}}"#,
-    );
 }
 
 #[test]
