@@ -33,8 +33,8 @@ Examples:
   echo '{\"id\":\"evt_1\",\"type\":\"order.created\",\"data\":{\"amount\":1.10}}' |
     hooktide events produce --topic events -
 
-`type` and `data` are required; `id`, `tenant`, `timestamp` and others may be there. On a topic with one of
-`events.mappings`, a line is what that makes an event of.
+`type` and `data` are required; `id`, `tenant`, `timestamp` and others may be there.
+On a topic with one of `events.mappings`, a line is what that makes an event of.
 Exit code 1: a line is no event, or not all are acknowledged; the error names the line.")]
     Produce {
         /// Topic to write to

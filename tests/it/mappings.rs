@@ -116,7 +116,7 @@ async fn records_that_are_no_events_are_mapped(bed: Bed) -> Outcome {
     let produce_line = ["events", "produce", "--topic", &topic, "-"];
     let refused = scene
         .installation
-        .command_fed(&produce_line, "{}\n")
+        .command_fed(&produce_line, "{\"at\":1}\n")
         .await?;
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(
