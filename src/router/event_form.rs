@@ -190,7 +190,7 @@ impl<'r> EventForm<'r> {
         let (text, envelope) = match self {
             Self::Mapped(mapped) => {
                 let value = match mapped.framed {
-                    None => Cow::Borrowed(mapped.payload()),
+                    None => Cow::Borrowed(mapped.value),
                     Some(framed) => unframed(framed, schema)?.0,
                 };
                 let text = mapped.event(&value)?;

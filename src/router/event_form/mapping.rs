@@ -98,9 +98,9 @@ enum Snapshots {
 pub struct Mapped<'r> {
     mapping: &'r Mapping,
     source: Source<'r>,
-    /// Its value, without framing.
-    payload: &'r [u8],
-    /// With framing.
+    /// Its value as it is.
+    pub(super) value: &'r [u8],
+    /// The same, if it was written with a schema.
     pub(super) framed: Option<Framed<'r>>,
 }
 
@@ -142,18 +142,13 @@ impl Mapping {
         Ok(Mapped {
             mapping: self,
             source,
-            payload: value,
+            value,
             framed,
         })
     }
 }
 
 impl<'r> Mapped<'r> {
-    /// The value, if it is not framed.
-    pub(super) fn payload(&self) -> &'r [u8] {
-        self.payload
-    }
-
     /// The event, in the plain form. `value` is the record's, decoded if it was written with a schema.
     ///
     /// # Errors
