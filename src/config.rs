@@ -26,7 +26,7 @@ use toml::Value;
 
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use error::{ConfigError, Origin};
-pub use events::{EventTopic, Start};
+pub use events::{EventTopic, EventTypeCheck, EventTypesSettings, Start};
 pub use ipnet::IpNet;
 pub use properties::Properties;
 pub use schema_registry::{Hidden, SchemaRegistrySettings};
@@ -57,6 +57,8 @@ pub struct Config {
     pub topics: Topics,
     /// Where events come from.
     pub events: EventsSettings,
+    /// What events of a type look like.
+    pub event_types: EventTypesSettings,
     /// Where schemas of events are asked for.
     pub schema_registry: SchemaRegistrySettings,
     /// What subscriptions may refer to.
@@ -94,6 +96,7 @@ struct Written {
     kafka: KafkaSettings,
     topics: WrittenTopics,
     events: EventsSettings,
+    event_types: EventTypesSettings,
     schema_registry: SchemaRegistrySettings,
     subscriptions: SubscriptionsSettings,
     retry: RetrySettings,

@@ -22,6 +22,7 @@ pub mod dev;
 pub mod dispatcher;
 pub mod duration_text;
 pub mod endpoint_table;
+pub mod event_type_table;
 pub mod http;
 pub mod installation;
 pub mod kafka;

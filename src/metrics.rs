@@ -118,6 +118,7 @@ mod tests {
         http.sent_again("dead_connection");
         all.subscriptions.with_label_values(&["active"]).set(1);
         all.rejected("too_large");
+        all.event_types.with_label_values(&["valid"]).set(3);
         let role = Role::Router;
         all.out_of_range("orders");
         let of_role = RoleKafkaMetrics { all, role };
@@ -127,6 +128,7 @@ mod tests {
         dispatcher.holds(0, 2, 512);
         router.event("orders", "matched", 2);
         router.unfiltered("missing");
+        router.nonconforming("schema_violation");
         dispatcher.delivered(true, Duration::from_millis(100));
         let exchange = Exchange {
             duration: Duration::ZERO,
@@ -149,6 +151,8 @@ mod tests {
             "hooktide_attempt_duration_seconds_count 1",
             "hooktide_tasks_total 2",
             r#"hooktide_filter_errors_total{reason="missing"} 1"#,
+            r#"hooktide_event_type_violations_total{reason="schema_violation"} 1"#,
+            r#"hooktide_event_types{state="valid"} 3"#,
             r#"hooktide_delivery_latency_seconds_count{first="true"} 1"#,
             "hooktide_in_flight_requests 0",
             r#"hooktide_retry_lateness_seconds_bucket{tier="5s",le="0.1"} 1"#,

@@ -11,6 +11,7 @@ mod endpoint_state;
 mod endpoint_wish;
 mod event;
 mod event_pattern;
+mod event_type;
 mod framing;
 mod headers;
 mod json_object;
@@ -36,6 +37,7 @@ pub use endpoint_state::{
 pub use endpoint_wish::{EndpointWish, WishError, WishKey, WishedState};
 pub use event::{Envelope, Event, EventError, document, is_cloud_event, is_event_type};
 pub use event_pattern::{EventPattern, EventPatternError, EventPatternShape};
+pub use event_type::{EventType, EventTypeError, type_of_key};
 pub use framing::{Framed, FramingError, Schema, SchemaId};
 pub use headers::Headers;
 pub use json_object::JsonError;

@@ -13,10 +13,13 @@
 //! memory, in their order, and nothing of them is committed. The others go on.
 
 pub mod complaints;
+pub mod conformance;
+pub mod data_schema;
 pub mod event_form;
 pub mod fan_out;
 pub mod filter;
 pub mod intake;
+pub mod known;
 pub mod matcher;
 pub mod payload;
 pub mod programs;
@@ -30,13 +33,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
 use crate::config::{EventTopic, EventsSettings};
-use crate::kafka::endpoint_reader::EndpointReader;
 use crate::kafka::member::{
     Event as GroupEvent, FirstStart, Member, MemberError, PartitionReader, Progress, ReadError,
     Start,
 };
 use crate::kafka::record::{Incoming, Outgoing};
-use crate::kafka::subscription_reader::SubscriptionReader;
+use crate::kafka::router_tables::{Ends, RouterTables};
 use crate::metrics::{KafkaMetrics, RouterMetrics};
 use crate::offset_tracker::FinishedSet;
 use crate::record::Reason;
@@ -44,15 +46,17 @@ use crate::schema_registry::{Lookup, SchemaRegistry};
 use crate::telemetry::{Component, State};
 use crate::topic::Topics;
 use complaints::Complaints;
+use conformance::{Catalogue, Reminders};
 use event_form::mapping::Mapping;
 use event_form::{EventForm, WriterSchema};
 use intake::Intake;
+use known::Known;
 use routing::{Destinations, route, source_of};
 
 /// The longest pause of the loop; also how soon a lost wake-up is made up for.
 const SWEEP: Duration = Duration::from_millis(100);
-/// How long the end of the subscriptions topic is waited for before it is asked for again: the topic
-/// may have been made anew since, and never get there.
+/// How long the ends of the tables' topics are waited for before they are asked for again: a topic may
+/// have been made anew since, and never get there.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How many records one partition may give in its turn.
 const TURN: usize = 256;
@@ -78,30 +82,16 @@ pub struct Settings {
     pub batch_bytes: usize,
     /// Who says what its notices say.
     pub instance: String,
-}
-
-/// What events are decoded and matched with.
-pub struct Tables {
-    /// What they were written with.
-    pub schemas: SchemaRegistry,
-    /// Who wants what.
-    pub subscriptions: Arc<SubscriptionReader>,
-    /// Who cannot be delivered to.
-    pub endpoints: Arc<EndpointReader>,
-}
-
-impl Tables {
-    /// Whether the subscriptions have, and the endpoints were read at all: those have no clock. A task
-    /// for an endpoint that is disabled at the same time is given up by the dispatcher.
-    fn have_passed(&self, end: i64) -> bool {
-        self.subscriptions.position() >= end && self.endpoints.is_loaded()
-    }
+    /// Whether events that are not as the catalogue says are rejected.
+    pub rejects_nonconforming: bool,
 }
 
 /// The loop and all that it owns.
 pub struct Router {
     member: Member,
-    tables: Tables,
+    tables: RouterTables,
+    /// What events were written with.
+    schemas: SchemaRegistry,
     settings: Settings,
     metrics: RouterMetrics,
     kafka_metrics: KafkaMetrics,
@@ -113,6 +103,7 @@ pub struct Router {
     /// Where matching goes on.
     next_match: usize,
     complaints: Complaints,
+    reminders: Reminders,
     last_commit: Instant,
     /// What the group is subscribed to; none before the first look.
     subscribed: Option<Vec<String>>,
@@ -134,21 +125,22 @@ impl Router {
     /// A router on this thread's member.
     pub fn new(
         member: Member,
-        tables: Tables,
+        tables: RouterTables,
+        schemas: SchemaRegistry,
         settings: Settings,
-        metrics: RouterMetrics,
-        kafka_metrics: KafkaMetrics,
+        (metrics, kafka_metrics): (RouterMetrics, KafkaMetrics),
         health: Component,
     ) -> Self {
-        tables.subscriptions.wake_on_change(member.waker().clone());
-        tables.endpoints.wake_on_change(member.waker().clone());
-        tables.schemas.wake_on_change(member.waker().clone());
+        tables.wake_on_change(member.waker());
+        schemas.wake_on_change(member.waker().clone());
         let notices = Arc::clone(&settings.to.notices);
         Self {
             intake: Intake::new(settings.batch_records, settings.batch_bytes),
             complaints: Complaints::new(settings.instance.clone(), notices),
+            reminders: Reminders::default(),
             member,
             tables,
+            schemas,
             settings,
             metrics,
             kafka_metrics,
@@ -403,10 +395,21 @@ impl Router {
         let routed = {
             let table = self.tables.subscriptions.table();
             let endpoints = self.tables.endpoints.table();
+            let types = self.tables.event_types.as_ref().map(|types| types.table());
+            let catalogue = types.as_ref().map(|types| Catalogue {
+                table: types,
+                rejects: self.settings.rejects_nonconforming,
+            });
             let (to, now) = (&self.settings.to, Timestamp::now());
+            let known = Known::new(&table, &endpoints, catalogue);
             let mapping = self.inputs[index].mapping.as_ref();
-            route(record, mapping, schema, &table, &endpoints, to, now)
+            route(record, mapping, schema, known, to, now)
         };
+        if let Some((event_type, found)) = &routed.nonconforming {
+            self.metrics.nonconforming(found.reason());
+            let (at, now) = (&record.at, Timestamp::now());
+            self.reminders.say(event_type, found, at, now);
+        }
         let result = routed.result.as_str();
         self.metrics.event(&record.at.topic, result, routed.tasks);
         for reason in routed.skipped {
@@ -435,7 +438,7 @@ impl Router {
         let form = EventForm::of_source(mapping, source_of(record), value).ok();
         match form.and_then(|form| form.schema()) {
             None => Some(None),
-            Some(id) => match self.tables.schemas.look_up(id) {
+            Some(id) => match self.schemas.look_up(id) {
                 Lookup::Known(schema) => Some(Some(schema)),
                 Lookup::Pending => None,
             },
@@ -456,26 +459,26 @@ impl Router {
     /// What waits for an answer of a moment is not worth a word.
     fn say_what_is_held(&self) {
         let held = self.intake.held_count();
-        self.tables.schemas.holds(held);
-        self.health.hold(held > 0 && self.tables.schemas.is_away());
+        self.schemas.holds(held);
+        self.health.hold(held > 0 && self.schemas.is_away());
     }
 
-    /// Waits until the table has passed the end that the subscriptions topic has now, after
-    /// everything pending was read: a subscription acknowledged before an event was produced applies
-    /// to it. False: the assignment has changed meanwhile, or the process shuts down.
+    /// Waits until the tables have passed the ends that their topics have now, after everything pending
+    /// was read: a subscription or an event type acknowledged before an event was produced applies to
+    /// it. False: the assignment has changed meanwhile, or the process shuts down.
     fn table_has_passed_now(&mut self, shutdown: &CancellationToken) -> Result<bool, MemberError> {
-        let mut end: Option<(i64, Instant)> = None;
+        let mut ends: Option<(Ends, Instant)> = None;
         while !shutdown.is_cancelled() && !self.intake.is_empty() {
-            match end {
-                Some((end, _)) if self.tables.have_passed(end) => return Ok(true),
+            match ends {
+                Some((ends, _)) if self.tables.have_passed(ends) => return Ok(true),
                 Some((_, asked)) if asked.elapsed() < ASK_AGAIN => thread::park_timeout(SWEEP),
-                Some(_) | None => match self.tables.subscriptions.ask_end(Duration::from_secs(1)) {
+                Some(_) | None => match self.tables.ask_ends() {
                     Ok(asked) => {
-                        end = Some((asked, Instant::now()));
+                        ends = Some((asked, Instant::now()));
                         continue;
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "the end of the subscriptions topic is not known, events wait");
+                        tracing::warn!(%error, "the ends of the tables' topics are not known, events wait");
                         thread::park_timeout(SWEEP);
                     }
                 },

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::RunError;
 
-use crate::config::{Config, RecordedAttempts, Start};
+use crate::config::{Config, EventTypeCheck, RecordedAttempts, Start};
 use crate::dispatcher::auto_disable::Rule;
 use crate::dispatcher::conclusion::Ledger;
 use crate::dispatcher::{self, Dispatcher, Equipment, standing};
@@ -25,7 +25,9 @@ use crate::http;
 use crate::http::flights::Flights;
 use crate::kafka::client_config;
 use crate::kafka::endpoint_reader::EndpointReader;
+use crate::kafka::event_type_reader::EventTypeReader;
 use crate::kafka::member::{FirstStartRule, Member, MemberError, Settings};
+use crate::kafka::router_tables::RouterTables;
 use crate::kafka::subscription_reader::SubscriptionReader;
 use crate::kafka::topic_admin::{TopicAdmin, TopicAdminError};
 use crate::kafka::topic_rules::{ClusterFacts, Severity};
@@ -37,7 +39,7 @@ use crate::retry::policy::DEFAULT_JITTER;
 use crate::retry::{Ladder, Policy};
 use crate::role::Role;
 use crate::router::routing::Destinations;
-use crate::router::{self, Router, Tables};
+use crate::router::{self, Router};
 use crate::schema_registry::SchemaRegistry;
 use crate::shutdown;
 use crate::subscription_table::SubscriptionTable;
@@ -109,6 +111,9 @@ pub fn run_in(
     // Every component exists before the first question to `/ready`: none can be overlooked.
     let table_health = health.component("subscriptions", Instant::now());
     let endpoints_health = health.component("endpoints", Instant::now());
+    let checks_events =
+        config.event_types.check != EventTypeCheck::Off && roles.contains(&Role::Router);
+    let types_health = checks_events.then(|| health.component("event_types", Instant::now()));
     for role in roles {
         health.component(role.as_str(), Instant::now());
     }
@@ -148,6 +153,16 @@ pub fn run_in(
         kafka_metrics.endpoints.clone(),
         endpoints_health,
     )?);
+    let event_types = types_health.map(|health| {
+        EventTypeReader::start(
+            &client_config::table_reader(config),
+            config.topics.name(Topic::EventTypes).into(),
+            kafka_metrics.event_types.clone(),
+            health,
+        )
+        .map(Arc::new)
+    });
+    let event_types = event_types.transpose()?;
     let process = Process {
         config,
         facts: &facts,
@@ -161,12 +176,16 @@ pub fn run_in(
         schemas: &schemas,
         subscriptions: &subscriptions,
         endpoints: &endpoints,
+        event_types: event_types.as_ref(),
         shutdown,
         kept_connections,
     };
     let result = process.run_roles(roles, runtime);
     subscriptions.stop();
     endpoints.stop();
+    if let Some(reader) = event_types {
+        reader.stop();
+    }
     served.cancel();
     result
 }
@@ -244,6 +263,8 @@ struct Process<'a> {
     schemas: &'a SchemaRegistry,
     subscriptions: &'a Arc<SubscriptionReader>,
     endpoints: &'a Arc<EndpointReader>,
+    /// Where events are held against them.
+    event_types: Option<&'a Arc<EventTypeReader>>,
     shutdown: &'a CancellationToken,
     /// Connections to endpoints that may stay open.
     kept_connections: usize,
@@ -332,19 +353,22 @@ impl Process<'_> {
             batch_bytes: self.config.router.batch_bytes.as_len(),
             events: self.config.events.clone(),
             topics: self.config.topics.clone(),
+            rejects_nonconforming: self.config.event_types.check == EventTypeCheck::Reject,
         };
         let metrics = RouterMetrics::register(self.registry)?;
         let kafka_metrics = self.kafka_metrics.clone();
         let health = self.health.component(role.as_str(), Instant::now());
         let member = self.member_settings(role);
-        let tables = Tables {
-            schemas: self.schemas.clone(),
+        let schemas = self.schemas.clone();
+        let tables = RouterTables {
             subscriptions: Arc::clone(self.subscriptions),
             endpoints: Arc::clone(self.endpoints),
+            event_types: self.event_types.map(Arc::clone),
         };
         self.spawn(role, move |shutdown| {
             let member = Member::join(member, may_go_on(&health, shutdown))?;
-            Router::new(member, tables, settings, metrics, kafka_metrics, health).run(shutdown)
+            let metrics = (metrics, kafka_metrics);
+            Router::new(member, tables, schemas, settings, metrics, health).run(shutdown)
         })
     }
 

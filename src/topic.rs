@@ -3,6 +3,7 @@
 //! | topic | key | value | kept |
 //! |---|---|---|---|
 //! | `subscriptions` | tenant/id | a subscription | compacted, one partition |
+//! | `event_types` | the type | what events of a type look like | compacted, one partition, may be missing |
 //! | `deliveries` | tenant/subscription | the request body; the rest in headers | 7 d |
 //! | `retry.<delay>` | as in `deliveries` | as in `deliveries` | delay + 7 d |
 //! | `dlq` | as in `deliveries` | as in `deliveries`, with the reason in headers | 30 d |
@@ -27,6 +28,8 @@ const DAY: Duration = Duration::from_hours(24);
 pub enum Topic {
     /// Who wants which events.
     Subscriptions,
+    /// What the events of each type look like.
+    EventTypes,
     /// Tasks as the router made them: tier 0.
     Deliveries,
     /// Tasks that rest for this long.
@@ -54,8 +57,9 @@ pub enum Cleanup {
 
 impl Topic {
     /// All topics but the retry tiers.
-    pub const FIXED: [Self; 7] = [
+    pub const FIXED: [Self; 8] = [
         Self::Subscriptions,
+        Self::EventTypes,
         Self::Deliveries,
         Self::Dlq,
         Self::Attempts,
@@ -67,7 +71,7 @@ impl Topic {
     /// How old records go.
     pub fn cleanup(self) -> Cleanup {
         match self {
-            Self::Subscriptions | Self::Endpoints => Cleanup::Compact,
+            Self::Subscriptions | Self::EventTypes | Self::Endpoints => Cleanup::Compact,
             Self::Deliveries => Cleanup::Delete(7 * DAY),
             Self::Retry(delay) => Cleanup::Delete(delay.saturating_add(7 * DAY)),
             Self::Dlq | Self::Attempts | Self::Rejects | Self::Notices => Cleanup::Delete(30 * DAY),
@@ -80,6 +84,7 @@ impl Topic {
         match self {
             Self::Deliveries | Self::Retry(_) => true,
             Self::Subscriptions
+            | Self::EventTypes
             | Self::Dlq
             | Self::Attempts
             | Self::Rejects
@@ -93,14 +98,24 @@ impl Topic {
         self.holds_tasks() || self == Self::Endpoints
     }
 
-    /// How many partitions it gets where the installation has `usual` ones. `subscriptions` has one,
-    /// so that any client's partitioner serves and its offset is one clock.
-    pub fn partitions(self, usual: i32) -> i32 {
-        if self == Self::Subscriptions {
-            1
-        } else {
-            usual
+    /// Whether it has one partition, so that any client's partitioner serves and its offset is one
+    /// clock.
+    pub fn is_one_clock(self) -> bool {
+        match self {
+            Self::Subscriptions | Self::EventTypes => true,
+            Self::Deliveries
+            | Self::Retry(_)
+            | Self::Dlq
+            | Self::Attempts
+            | Self::Rejects
+            | Self::Notices
+            | Self::Endpoints => false,
         }
+    }
+
+    /// How many partitions it gets where the installation has `usual` ones.
+    pub fn partitions(self, usual: i32) -> i32 {
+        if self.is_one_clock() { 1 } else { usual }
     }
 
     /// The topic-level configuration it is created with, where the broker keeps `replicas` of it.
@@ -128,6 +143,7 @@ impl fmt::Display for Topic {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Subscriptions => "subscriptions",
+            Self::EventTypes => "event_types",
             Self::Deliveries => "deliveries",
             Self::Retry(delay) => return write!(formatter, "retry.{}", canonical(*delay)),
             Self::Dlq => "dlq",
@@ -330,7 +346,7 @@ mod tests {
             Topic::Retry(Duration::from_secs(90)),
             "a.retry.90s",
         );
-        assert_eq!(topics.all().len(), 9);
+        assert_eq!(topics.all().len(), 10);
     }
 
     #[test]
@@ -392,6 +408,7 @@ mod tests {
         const DELETE: (&str, &str) = ("cleanup.policy", "delete");
         let compact = [UNCLEAN, ("cleanup.policy", "compact")];
         check(Topic::Subscriptions, 1, &compact);
+        check(Topic::EventTypes, 1, &compact);
         check(Topic::Endpoints, 2, &compact);
         let week = [UNCLEAN, DELETE, ("retention.ms", "604800000"), STAMPED];
         check(Topic::Deliveries, 1, &week);

@@ -187,7 +187,7 @@ fn enable(config: &Config, key: &SubscriptionKey, format: Output) -> anyhow::Res
 }
 
 /// What all processes know now.
-fn table(config: &Config) -> anyhow::Result<EndpointTable> {
+pub(super) fn table(config: &Config) -> anyhow::Result<EndpointTable> {
     let topic = config.topics.name(Topic::Endpoints);
     let records = newest_records(config, &topic, Expected::Any, |_| true)?;
     let mut table = EndpointTable::new(topic.into());

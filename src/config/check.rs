@@ -163,6 +163,7 @@ fn checked(mut written: Written, layer: Layer) -> Result<Config, Broken> {
         },
         topics,
         events: written.events,
+        event_types: written.event_types,
         schema_registry: written.schema_registry,
         subscriptions: written.subscriptions,
         retry: written.retry,

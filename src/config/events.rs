@@ -1,4 +1,5 @@
-//! Which topics hold events: full names, or patterns that new topics may come to match.
+//! Which topics hold events: full names, or patterns that new topics may come to match; and whether
+//! events are held against the catalogue.
 
 use regex::Regex;
 use serde::{Deserialize, Deserializer, de};
@@ -53,4 +54,24 @@ pub enum Start {
     Earliest,
     /// At what is produced from now on.
     Latest,
+}
+
+/// `event_types`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventTypesSettings {
+    /// What becomes of events that are not as the catalogue says.
+    pub check: EventTypeCheck,
+}
+
+/// What becomes of events that are not as the catalogue says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventTypeCheck {
+    /// They are not looked at.
+    Off,
+    /// They are counted and logged.
+    Warn,
+    /// They are rejected.
+    Reject,
 }

@@ -12,6 +12,9 @@ use crate::record::{Subscription, TaskHeaders};
 /// the requests themselves, and for time spent parked.
 const BEYOND_THE_WAITS: Duration = Duration::from_hours(24);
 
+/// A task that tries a subscription out is of no use to anybody later.
+const OF_A_TEST: Duration = Duration::from_mins(5);
+
 /// The last moment at which a request for this task may start. A subscription that gives a `max_age`
 /// has that, though its policy reaches further. One that gives none has the installation's, or what
 /// its own policy takes, whichever is longer: nobody asks for retries that are never made.
@@ -28,5 +31,6 @@ pub fn of(
             default_max_age.max(own.unwrap_or_default())
         }),
     };
-    task.first_seen.after(max_age)
+    let most = if task.is_test { OF_A_TEST } else { max_age };
+    task.first_seen.after(max_age.min(most))
 }

@@ -4,6 +4,7 @@
 mod newest_records;
 mod record_count;
 mod record_writer;
+mod tail;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use rdkafka::types::RDKafkaErrorCode;
 pub use newest_records::{Expected, NewestRecord, newest_records};
 pub use record_count::RecordCount;
 pub use record_writer::{Landing, RecordWriter};
+pub use tail::Tail;
 
 use crate::config::Config;
 

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::client_config;
 use super::client_log::ClientLog;
 use super::topic_rules::{Cluster, ClusterFacts, Finding, SeenTopic, findings};
-use crate::config::{Config, EventTopic, TopicCreation};
+use crate::config::{Config, EventTopic, EventTypeCheck, TopicCreation};
 use crate::role::Role;
 use crate::topic::{Topic, Topics};
 
@@ -33,6 +33,8 @@ pub struct TopicAdmin {
     topics: Topics,
     creation: TopicCreation,
     events: Vec<String>,
+    /// Whether `event_types` must be there.
+    checks_events: bool,
 }
 
 /// What [`TopicAdmin::check`] saw.
@@ -116,6 +118,7 @@ impl TopicAdmin {
             topics: config.topics.clone(),
             creation: config.topic_creation,
             events: config.events.topics.iter().filter_map(named).collect(),
+            checks_events: config.event_types.check != EventTypeCheck::Off,
         })
     }
 
@@ -217,7 +220,7 @@ impl TopicAdmin {
     pub async fn check(&self) -> Result<Inspection, TopicAdminError> {
         let cluster = self.look().await?;
         Ok(Inspection {
-            findings: findings(&cluster, &self.topics, &self.events),
+            findings: findings(&cluster, &self.topics, &self.events, self.checks_events),
             facts: ClusterFacts::of(&cluster, &self.topics),
         })
     }

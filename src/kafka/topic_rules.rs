@@ -127,11 +127,18 @@ impl SeenTopic {
     }
 }
 
-/// Every rule that does not hold, errors first.
-pub fn findings(cluster: &Cluster, topics: &Topics, events: &[String]) -> Vec<Finding> {
+/// Every rule that does not hold, errors first. `events` are the topics of events that have a name;
+/// `event_types` may be missing unless `checks_events`.
+pub fn findings(
+    cluster: &Cluster,
+    topics: &Topics,
+    events: &[String],
+    checks_events: bool,
+) -> Vec<Finding> {
     let mut inspection = Inspection {
         cluster,
         topics,
+        checks_events,
         findings: Vec::new(),
     };
     let off_ladder = tiers(cluster, topics)
@@ -172,6 +179,7 @@ fn tiers(cluster: &Cluster, topics: &Topics) -> Vec<Tier> {
                 on_ladder: topics.tiers().contains(&delay),
             }),
             Topic::Subscriptions
+            | Topic::EventTypes
             | Topic::Deliveries
             | Topic::Dlq
             | Topic::Attempts
@@ -187,6 +195,7 @@ fn tiers(cluster: &Cluster, topics: &Topics) -> Vec<Tier> {
 struct Inspection<'a> {
     cluster: &'a Cluster,
     topics: &'a Topics,
+    checks_events: bool,
     findings: Vec<Finding>,
 }
 
@@ -194,6 +203,9 @@ impl Inspection<'_> {
     fn topic(&mut self, topic: Topic) {
         let name = self.topics.name(topic);
         let Some(seen) = self.cluster.topics.get(&name) else {
+            if topic == Topic::EventTypes && !self.checks_events {
+                return;
+            }
             return self.refuse(
                 &name,
                 "exists",
@@ -229,7 +241,7 @@ impl Inspection<'_> {
             .get(&deliveries)
             .map(|seen| seen.partitions);
         let found = seen.partitions;
-        if topic == Topic::Subscriptions && found != 1 {
+        if topic.is_one_clock() && found != 1 {
             self.refuse(name, "partitions", found.to_string(), "1".to_owned());
         } else if topic.is_co_partitioned()
             && let Some(equal) = equal.filter(|equal| *equal != found)

@@ -35,6 +35,8 @@ pub struct KafkaMetrics {
     pub subscriptions_held: IntGauge,
     /// Endpoints in the table, by `state`: `failing`, `disabled`, `braked` (which counts brakes).
     pub endpoints: IntGaugeVec,
+    /// Event types in the table, by `state`: `valid`, `invalid`.
+    pub event_types: IntGaugeVec,
 }
 
 impl KafkaMetrics {
@@ -103,6 +105,12 @@ impl KafkaMetrics {
                     "hooktide_subscriptions_held",
                     "Whether the table waits for the schema of a subscription",
                 )?,
+            )?,
+            event_types: gauges(
+                registry,
+                "hooktide_event_types",
+                "Event types in the catalogue",
+                &["state"],
             )?,
             endpoints: gauges(
                 registry,

@@ -19,6 +19,8 @@ pub struct RouterMetrics {
     table_wait: Histogram,
     /// Events of which a `where` could not be told, by why.
     filter_errors: IntCounterVec,
+    /// Events that are not as the catalogue says, by why.
+    nonconforming: IntCounterVec,
 }
 
 impl RouterMetrics {
@@ -47,6 +49,12 @@ impl RouterMetrics {
                 "Times that a subscription's `where` could not be told of an event, which it then does not get",
                 &["reason"],
             )?,
+            nonconforming: counters(
+                registry,
+                "hooktide_event_type_violations_total",
+                "Events that are not as the topic event_types says",
+                &["reason"],
+            )?,
             table_wait: histogram(
                 registry,
                 "hooktide_table_wait_seconds",
@@ -70,6 +78,11 @@ impl RouterMetrics {
     /// A `where` could not be told; `reason` is one of a fixed set.
     pub fn unfiltered(&self, reason: &str) {
         self.filter_errors.with_label_values(&[reason]).inc();
+    }
+
+    /// An event is not as the catalogue says; `reason` is one of a fixed set.
+    pub fn nonconforming(&self, reason: &str) {
+        self.nonconforming.with_label_values(&[reason]).inc();
     }
 
     /// How long a batch waited until the table had passed the end that was asked for.

@@ -23,8 +23,9 @@ const REVISION: &str = "hooktide-subscription-revision";
 const CONTENT_TYPE: &str = "hooktide-content-type";
 const METHOD: &str = "hooktide-method";
 const TARGET: &str = "hooktide-target";
+const TEST: &str = "hooktide-test";
 
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     DELIVERY_ID,
     EVENT_ID,
     EVENT_TYPE,
@@ -39,6 +40,7 @@ const KNOWN: [&str; 14] = [
     CONTENT_TYPE,
     METHOD,
     TARGET,
+    TEST,
 ];
 
 /// An id that stands for an event without one holds a topic's name (249 bytes at most) and two
@@ -77,6 +79,9 @@ pub struct TaskHeaders {
     pub method: Option<String>,
     /// Where the request goes, where that is not the subscription's own URL.
     pub target: Option<String>,
+    /// Whether somebody tries the subscription out: it is sent once or not at all, soon or never, and says
+    /// nothing against its endpoint.
+    pub is_test: bool,
     /// All other headers in their order: `traceparent`, and those that are not ours.
     pub passthrough: Headers,
 }
@@ -150,6 +155,7 @@ impl TaskHeaders {
             content_type: reader.plain_text(CONTENT_TYPE)?,
             method: reader.plain_text(METHOD)?,
             target: reader.plain_text(TARGET)?,
+            is_test: reader.plain_text(TEST)?.is_some(),
             passthrough,
         })
     }
@@ -184,6 +190,9 @@ impl TaskHeaders {
             if let Some(text) = value {
                 push(name, text.clone());
             }
+        }
+        if self.is_test {
+            push(TEST, "1".to_owned());
         }
         for (name, value) in self.passthrough.iter().filter(|(name, _)| !is_known(name)) {
             headers.push(name, value.map(Bytes::copy_from_slice));
@@ -292,6 +301,7 @@ pub(super) mod tests {
             content_type: None,
             method: None,
             target: None,
+            is_test: false,
             passthrough,
         }
     }

@@ -198,6 +198,7 @@ fn headers(origin: &Origin<'_>, entry: &Entry) -> TaskHeaders {
         content_type: None,
         method: None,
         target: None,
+        is_test: false,
         passthrough: origin.passthrough.clone(),
     }
 }

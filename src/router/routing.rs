@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::conformance::{Nonconformity, judge};
 use super::event_form::mapping::{Mapping, Source};
 use super::event_form::{EventForm, FormError, WriterSchema};
 use super::fan_out::{NewTask, Origin, Unfiltered, fan_out};
+use super::known::Known;
 use super::payload::Facts;
 use crate::clock::Timestamp;
-use crate::endpoint_table::EndpointTable;
 use crate::kafka::record::{Incoming, Outgoing};
 use crate::record::{DeadLetter, DisabledReason, Headers, Reason, Reject, cloud_event};
-use crate::subscription_table::SubscriptionTable;
 use crate::topic::{Topic, Topics};
 
 /// Where the router writes, and how much fits.
@@ -98,6 +98,8 @@ pub struct Routed {
     pub skipped: Vec<DisabledReason>,
     /// Whose `where` could not be told.
     pub unfiltered: Vec<Unfiltered>,
+    /// Its type, and why it is not as the catalogue says.
+    pub nonconforming: Option<(String, Nonconformity)>,
 }
 
 /// A record but for its value, as mappings see it.
@@ -109,14 +111,12 @@ pub fn source_of(record: &Incoming) -> Source<'_> {
     }
 }
 
-/// Routes one record with the table as it is. `mapping` is its topic's, `schema` the one that the
-/// record names.
+/// Routes one record. `mapping` is its topic's, `schema` the one that the record names.
 pub fn route(
     record: &Incoming,
     mapping: Option<&Mapping>,
     schema: Option<&WriterSchema>,
-    table: &SubscriptionTable,
-    endpoints: &EndpointTable,
+    known: Known<'_>,
     to: &Destinations,
     now: Timestamp,
 ) -> Routed {
@@ -128,6 +128,7 @@ pub fn route(
         undeliverable: 0,
         skipped: Vec::new(),
         unfiltered: Vec::new(),
+        nonconforming: None,
     };
     let Some(value) = &record.value else {
         return routed;
@@ -153,7 +154,22 @@ pub fn route(
             return routed;
         }
     };
-    let candidates = table.matching(event.tenant(), event.event_type());
+    // Notices have the form of events, and types of our own.
+    if let Some(catalogue) = known.catalogue.filter(|_| record.at.topic != to.notices)
+        && let Err(found) = judge(catalogue.table, event.event_type(), &document)
+    {
+        if catalogue.rejects {
+            routed.result = Result::Rejected;
+            routed.reject(record, found.reason(), &found.to_string(), to, now);
+        }
+        routed.nonconforming = Some((event.event_type().to_owned(), found));
+        if catalogue.rejects {
+            return routed;
+        }
+    }
+    let candidates = known
+        .subscriptions
+        .matching(event.tenant(), event.event_type());
     let travels = traceparent(&record.headers);
     let id = event.id_or_position();
     let facts = Facts {
@@ -175,7 +191,7 @@ pub fn route(
         seen: seen.min(now),
         passthrough: &travels,
     };
-    let made = fan_out(origin, candidates, endpoints, to.longest_body);
+    let made = fan_out(origin, candidates, known.endpoints, to.longest_body);
     routed.tasks = made.tasks.len();
     routed.undeliverable = made.undeliverable.len();
     let is_refused = !made.too_large.is_empty() || !made.undeliverable.is_empty();
@@ -274,7 +290,9 @@ fn traceparent(headers: &Headers) -> Headers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint_table::EndpointTable;
     use crate::record::subscription::Rules;
+    use crate::subscription_table::SubscriptionTable;
 
     fn to() -> Destinations {
         Destinations {
@@ -320,8 +338,7 @@ mod tests {
             &record(value),
             None,
             None,
-            &table,
-            &endpoints(),
+            Known::new(&table, &endpoints(), None),
             &to(),
             Timestamp::from_millis(9),
         )
@@ -406,8 +423,7 @@ mod tests {
             &event,
             None,
             None,
-            &table,
-            &endpoints(),
+            Known::new(&table, &endpoints(), None),
             &to,
             Timestamp::from_millis(9),
         );

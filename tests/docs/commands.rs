@@ -52,7 +52,7 @@ fn exit_codes() {
 }
 
 /// Another value for each setting, as the environment gives it and as `config show` has it.
-const CHANGED: [(&str, &str, &str); 66] = [
+const CHANGED: [(&str, &str, &str); 67] = [
     ("application_id", "other", "\"other\""),
     ("instance_id", "pod-0", "\"pod-0\""),
     ("kafka.bootstrap_servers", "broker:9093", "\"broker:9093\""),
@@ -73,6 +73,7 @@ const CHANGED: [(&str, &str, &str); 66] = [
         "[{ topic = \"orders\", type = { header = \"kind\" } }]",
     ),
     ("events.refresh", "1s", "\"1s\""),
+    ("event_types.check", "warn", "\"warn\""),
     (
         "schema_registry.urls",
         "[\"https://registry.example:8081\"]",

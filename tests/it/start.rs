@@ -323,6 +323,7 @@ async fn topics_are_created_once(bed: Bed) -> Outcome {
         "rejects",
         "notices",
         "endpoints",
+        "event_types",
         "retry.5s",
         "retry.30s",
         "retry.2m",

@@ -43,6 +43,7 @@ fn task(attempt: u32, charged: u32, age: Duration) -> HeldTask {
         content_type: None,
         method: None,
         target: None,
+        is_test: false,
         passthrough: Headers::new(),
     };
     let record = Incoming {

@@ -24,6 +24,7 @@ fn task(not_before: Option<Timestamp>) -> TaskHeaders {
         content_type: None,
         method: None,
         target: None,
+        is_test: false,
         passthrough: Headers::new(),
     }
 }

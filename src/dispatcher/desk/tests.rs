@@ -121,6 +121,7 @@ fn record(offset: i64, change: impl FnOnce(&mut TaskHeaders)) -> Incoming {
         content_type: None,
         method: None,
         target: None,
+        is_test: false,
         passthrough: crate::record::Headers::new(),
     };
     change(&mut headers);

@@ -89,6 +89,7 @@ impl Scene {
             content_type: None,
             method: None,
             target: None,
+            is_test: false,
             passthrough: Headers::new(),
         };
         let record = Incoming {

@@ -13,6 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::{ErrandError, LastWord, partitions};
 use crate::config::Config;
 use crate::kafka::client_config;
+use crate::kafka::record::Outgoing;
 
 /// How long one call to librdkafka waits for acknowledgements.
 const POLL: Duration = Duration::from_millis(5);
@@ -92,9 +93,13 @@ impl RecordWriter {
         key: Option<&[u8]>,
         value: Option<&[u8]>,
     ) -> Result<(), ErrandError> {
-        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topic, number);
+        let mut record = BaseRecord::with_opaque_to(&self.topic, number);
         record.key = key;
         record.payload = value;
+        self.send(record)
+    }
+
+    fn send(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<(), ErrandError> {
         loop {
             match self.producer.send(record) {
                 Ok(()) => {
@@ -150,6 +155,23 @@ impl RecordWriter {
     /// It is not acknowledged.
     pub fn write_one(&self, key: &[u8], value: Option<&[u8]>) -> Result<Landing, ErrandError> {
         self.write(0, Some(key), value)?;
+        self.landed()
+    }
+
+    /// The same of a record with headers; its topic is the writer's.
+    ///
+    /// # Errors
+    /// It is not acknowledged.
+    pub fn write_whole(&self, record: &Outgoing) -> Result<Landing, ErrandError> {
+        let mut sent = BaseRecord::with_opaque_to(&self.topic, 0);
+        sent.key = record.key.as_deref();
+        sent.payload = record.value.as_deref();
+        sent.headers = Some(record.native_headers());
+        self.send(sent)?;
+        self.landed()
+    }
+
+    fn landed(&self) -> Result<Landing, ErrandError> {
         self.settle();
         if let Some((_, error)) = self.failure() {
             return Err(error);

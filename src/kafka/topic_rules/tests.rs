@@ -35,7 +35,7 @@ fn good() -> Cluster {
 fn check(change: impl FnOnce(&mut Cluster), expected: &[&str]) {
     let mut cluster = good();
     change(&mut cluster);
-    let found: Vec<_> = findings(&cluster, &topics(), &[])
+    let found: Vec<_> = findings(&cluster, &topics(), &[], true)
         .iter()
         .map(|finding| format!("{:?} {finding}", finding.severity))
         .collect();
@@ -113,6 +113,21 @@ fn errors_name_topic_and_rule() {
 }
 
 #[test]
+fn the_catalogue_may_be_missing_where_nothing_is_checked() {
+    let mut cluster = good();
+    cluster.topics.remove("a.event_types");
+    let found = |checks| findings(&cluster, &topics(), &[], checks);
+    assert_eq!(found(false), []);
+    let expected = "a.event_types: exists is no, wanted yes: `hooktide topics create`";
+    assert_eq!(found(true)[0].to_string(), expected);
+    assert_eq!(found(true)[0].severity, Severity::Error);
+    check(
+        partitions("a.event_types", 4),
+        &["Error a.event_types: partitions is 4, wanted 1"],
+    );
+}
+
+#[test]
 fn tiers_off_the_ladder_are_inspected_too() {
     let add = |cluster: &mut Cluster| {
         let mut seen = cluster.topics["a.retry.5s"].clone();
@@ -155,7 +170,7 @@ fn warnings_do_not_refuse() {
         |cluster| cluster.topics.get_mut("a.dlq").unwrap().leaderless = 2,
         &["Warning a.dlq: leader is missing on 2 partitions, wanted one for each"],
     );
-    let missing = findings(&good(), &topics(), &["orders".to_owned()]);
+    let missing = findings(&good(), &topics(), &["orders".to_owned()], true);
     assert_eq!(
         missing[0].to_string(),
         "orders: exists is no, wanted yes, or no events come from it (`topics create --events` makes it)"
