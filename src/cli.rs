@@ -5,6 +5,7 @@ mod bench;
 mod config;
 mod dev;
 mod endpoints;
+mod event_types;
 mod events;
 mod health;
 mod input;
@@ -28,6 +29,7 @@ use crate::config::Config;
 use crate::kafka::client_config;
 use crate::role::Role;
 use endpoints::EndpointsCommand;
+use event_types::EventTypesCommand;
 use events::EventsCommand;
 use secrets::SecretsCommand;
 use subscriptions::SubscriptionsCommand;
@@ -177,6 +179,9 @@ Exit code 1: the signature does not hold, or the files cannot be read.")]
     /// Events, as upstream systems produce them
     #[command(subcommand)]
     Events(EventsCommand),
+    /// What events look like: the catalogue of types
+    #[command(subcommand)]
+    EventTypes(EventTypesCommand),
     /// Write a shell's completions to stdout
     #[command(after_help = "\
 Examples:
@@ -301,6 +306,7 @@ impl Cli {
             Command::Subscriptions(command) => command.run(&config()?, output),
             Command::Endpoints(command) => command.run(&config()?, output),
             Command::Events(command) => command.run(&config()?, output),
+            Command::EventTypes(command) => command.run(&config()?, output),
         }
     }
 }
@@ -404,6 +410,10 @@ mod tests {
             &["endpoints", "resume", "--subscription", "a/b"],
             &["endpoints", "enable"],
             &["events", "produce", "file"],
+            &["event-types", "put"],
+            &["event-types", "show", ""],
+            &["subscriptions", "test"],
+            &["subscriptions", "test", "a", "--timeout", "6m"],
             &["events", "produce", "--topic", "a b"],
             &["completions", "tcsh"],
             &["dev", "--for", "5"],

@@ -24,6 +24,7 @@ pub mod matcher;
 pub mod payload;
 pub mod programs;
 pub mod routing;
+pub mod trial;
 
 use std::sync::Arc;
 use std::thread;

@@ -9,6 +9,7 @@ mod put;
 mod redacted;
 mod sameness;
 mod table;
+mod trial;
 mod view;
 
 use std::path::PathBuf;
@@ -108,6 +109,21 @@ Examples:
 
 Exit code 1: not everything could be exported; what is left out is named.")]
     Export(export::Arguments),
+    /// Send a sample event to a subscription, and show request, answer and times
+    ///
+    /// A task is made as the router would make it, for this subscription alone, and a running dispatcher
+    /// sends it: filters, body, signature, network and address policy are those of every delivery. It is
+    /// sent once, and says nothing against the endpoint. The event's id begins with `test_`.
+    #[command(after_help = "\
+Examples:
+  hooktide subscriptions test shop --tenant acme
+  hooktide subscriptions test shop --type order.created --data data.json
+  echo '{\"id\":\"o1\"}' | hooktide subscriptions test shop --data - --output json
+
+Without --type the first exact type of `events` is taken, else the first of the catalogue
+(`hooktide event-types list`) that they ask for; without --data the type's example.
+Exit code 1: it is not delivered, not asked for, or no dispatcher sends it in time.")]
+    Test(trial::Arguments),
     /// Delete a subscription; what pends for it is cancelled
     #[command(after_help = "\
 Examples:
@@ -148,6 +164,7 @@ impl SubscriptionsCommand {
             Self::List { tenant } => list(config, tenant.as_deref(), format)?,
             Self::Apply(arguments) => arguments.run(config, format)?,
             Self::Export(arguments) => arguments.run(config, format)?,
+            Self::Test(arguments) => arguments.run(config, format)?,
             Self::Delete { id, tenant } => delete(config, &key(&tenant, &id)?, format)?,
         }
         Ok(())

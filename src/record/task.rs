@@ -425,6 +425,7 @@ pub(super) mod tests {
             rest in prop::array::uniform3(prop::option::of("[ -~]{1,40}")),
             (partition, offset, revision) in (0..=i32::MAX, 0..=i64::MAX, 0..=i64::MAX),
             passthrough in any_headers(),
+            is_test in any::<bool>(),
         ) {
             let [content_type, method, target] = rest;
             let task = TaskHeaders {
@@ -441,6 +442,7 @@ pub(super) mod tests {
                 content_type,
                 method,
                 target,
+                is_test,
                 passthrough,
                 ..task()
             };

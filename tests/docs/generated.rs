@@ -45,6 +45,7 @@ fn records() {
         .to_owned();
     for record in [
         "event",
+        "event_type",
         "attempt",
         "dead_letter",
         "notice",

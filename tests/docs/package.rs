@@ -42,8 +42,9 @@ pub(crate) fn files(folder: &str, ending: &str) -> Vec<String> {
 }
 
 /// The records that have schemas, named as in `src/record/`.
-pub(crate) const RECORDS: [&str; 7] = [
+pub(crate) const RECORDS: [&str; 8] = [
     "event",
+    "event_type",
     "subscription",
     "attempt",
     "dead_letter",

@@ -85,6 +85,7 @@ fn sections() -> BTreeMap<&'static str, BTreeSet<String>> {
             "src/router/event_form/mapping/error.rs",
             "impl MappingError",
         ),
+        ("src/router/conformance.rs", "impl Nonconformity"),
     ] {
         rejects.extend(text_arms(file, code, "fn reason"));
     }

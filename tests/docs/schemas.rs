@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use hooktide::clock::Timestamp;
 use hooktide::record::subscription::Rules;
-use hooktide::record::{EndpointState, EndpointWish, Event, Headers, TaskHeaders};
+use hooktide::record::{EndpointState, EndpointWish, Event, EventType, Headers, TaskHeaders};
 use hooktide::subscription_table::{Change, SubscriptionTable};
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
@@ -37,6 +37,10 @@ fn code_accepts(record: &str, value: &Value) -> Option<bool> {
         "dead_letter" => Some(TaskHeaders::decode(&headers(&value["headers"])?).is_ok()),
         "endpoint_state" => Some(EndpointState::decode(value.to_string().as_bytes()).is_ok()),
         "endpoint_wish" => Some(EndpointWish::decode(value.to_string().as_bytes()).is_ok()),
+        "event_type" => {
+            let event_type = value["type"].as_str().unwrap_or("order.created");
+            Some(EventType::parse(event_type, value.to_string().as_bytes()).is_ok())
+        }
         "attempt" | "notice" => None,
         other => panic!("{other} is not a record"),
     }
@@ -124,6 +128,7 @@ fn schemas_and_code_judge_damaged_examples_alike() {
         "dead_letter",
         "endpoint_state",
         "endpoint_wish",
+        "event_type",
     ];
     for record in read {
         let validator = validator(record);
@@ -176,7 +181,7 @@ fn judged(record: &str, damage: &str, damaged: &Value) -> Option<bool> {
     code_accepts(record, damaged)
 }
 
-const TASK_HEADERS: [&str; 14] = [
+const TASK_HEADERS: [&str; 15] = [
     "hooktide-delivery-id",
     "hooktide-event-id",
     "hooktide-event-type",
@@ -191,6 +196,7 @@ const TASK_HEADERS: [&str; 14] = [
     "hooktide-content-type",
     "hooktide-method",
     "hooktide-target",
+    "hooktide-test",
 ];
 
 /// Copies of a value, each with one thing wrong or at least different, and what that is.

@@ -22,6 +22,8 @@ mod delivery;
 mod dev;
 /// Endpoints that are disabled, paused, and told about.
 mod endpoints;
+/// The catalogue of event types, and tests of subscriptions.
+mod event_types;
 /// Events that are not plain JSON: CloudEvents, Avro, JSON Schema, and the registry of schemas.
 mod forms;
 /// No endpoint can hurt another.
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
         rejects::tests(),
         forms::tests(),
         mappings::tests(),
+        event_types::tests(),
         delivery::tests(),
         signatures::tests(),
         isolation::tests(),

@@ -187,6 +187,24 @@ fn the_endpoint_is_heard_whatever_becomes_of_the_task() {
     assert_eq!(heard("", own_fault()), Heard::OwnFault);
 }
 
+#[test]
+fn a_test_is_sent_once_and_always_recorded() {
+    let check = |exchange: Exchange, expected: (AttemptOutcome, Option<Reason>)| {
+        let mut task = task(0, 0, Duration::ZERO);
+        task.headers.is_test = true;
+        let conclusion = concluded(r#","retry":"standard""#, &task, &exchange, 0.0);
+        assert_eq!((conclusion.outcome, conclusion.dead), expected);
+        let last = conclusion.records.last().unwrap();
+        assert_eq!(&*last.topic, "attempts");
+    };
+    let dead = |reason| (AttemptOutcome::Dead, Some(reason));
+    check(answered(204, None), (AttemptOutcome::Delivered, None));
+    check(answered(500, None), dead(Reason::Exhausted));
+    check(answered(429, Some("7")), dead(Reason::Exhausted));
+    check(answered(410, None), dead(Reason::Gone));
+    check(own_fault(), dead(Reason::Exhausted));
+}
+
 proptest! {
     /// Never before the policy's wait and the endpoint's own wish, never after the deadline.
     #[test]

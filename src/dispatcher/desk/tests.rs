@@ -248,6 +248,41 @@ fn an_outcome_is_terminal_and_says_where_the_task_goes() {
 }
 
 #[test]
+fn a_test_says_nothing_against_its_endpoint_and_is_over_soon() {
+    let of_test = |age| {
+        record(0, move |headers: &mut TaskHeaders| {
+            headers.is_test = true;
+            headers.first_seen = NOW.before(age);
+        })
+    };
+    for status in [410, 429, 500] {
+        let (mut desk, table) = (desk(), table(""));
+        desk.assigned([0].into());
+        desk.take(&of_test(Duration::ZERO), lane(0, None), view(&table), NOW);
+        send(&mut desk, &table, &answered(status));
+        desk.tell_all(NOW);
+        assert_eq!(
+            topics(&written(&mut desk))[..2],
+            ["dlq", "attempts"],
+            "{status}"
+        );
+        assert!(
+            desk.standing
+                .disabled(view(&table).endpoints, &"acme/s1".parse().unwrap(), 0)
+                .is_none()
+        );
+    }
+    let (mut desk, table) = (desk(), table(""));
+    let late = of_test(Duration::from_secs(301));
+    desk.take(&late, lane(0, None), view(&table), NOW);
+    assert!(desk.next_to_send(view(&table), NOW).is_none());
+    let (topic, letter) = written(&mut desk).remove(0);
+    assert_eq!(topic, "dlq");
+    assert_eq!(letter.headers.get("hooktide-reason"), Some(&b"expired"[..]));
+    assert_eq!(letter.headers.get("hooktide-test"), Some(&b"1"[..]));
+}
+
+#[test]
 fn a_retry_counts_and_keeps_everything_else() {
     let (mut desk, table) = (desk(), table(r#","retry":{"schedule":["7s"]}"#));
     let original = record(0, |headers| headers.passthrough.push("x-own", None));
