@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use hooktide::clock::Timestamp;
 use hooktide::record::subscription::Rules;
-use hooktide::record::{EndpointState, EndpointWish, Event, EventType, Headers, TaskHeaders};
+use hooktide::record::{
+    EndpointState, EndpointWish, Event, EventType, Headers, TaskHeaders, type_of_key,
+};
 use hooktide::subscription_table::{Change, SubscriptionTable};
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
@@ -39,7 +41,8 @@ fn code_accepts(record: &str, value: &Value) -> Option<bool> {
         "endpoint_wish" => Some(EndpointWish::decode(value.to_string().as_bytes()).is_ok()),
         "event_type" => {
             let event_type = value["type"].as_str().unwrap_or("order.created");
-            Some(EventType::parse(event_type, value.to_string().as_bytes()).is_ok())
+            let is_type = type_of_key(event_type.as_bytes()).is_ok();
+            Some(is_type && EventType::parse(event_type, value.to_string().as_bytes()).is_ok())
         }
         "attempt" | "notice" => None,
         other => panic!("{other} is not a record"),

@@ -126,24 +126,22 @@ async fn a_type_put_before_an_event_judges_it(bed: Bed) -> Outcome {
     let scene = Scene::set(&bed, &[("event_types.check", "reject")]).await?;
     scene.subscribe("acme/one", "/hook", json!({})).await?;
     let process = scene.run("a").await?;
-    // Each judged by what was acknowledged just before it.
-    let produce = |id: &'static str, data: Value| {
-        let event = event(id, data);
-        let scene = &scene;
-        async move { scene.installation.produce_event(&event).await.map(drop) }
-    };
-    produce("unknown", json!({"id": "o1"})).await?;
+    let unknown = event("unknown", json!({"n": 0}));
+    scene.installation.produce_event(&unknown).await?;
     for round in 0..5 {
+        // What a type says now, and no longer what it said just before.
+        scene
+            .installation
+            .wait_for_topic("rejects", SOON, move |records| records.len() > round)
+            .await?;
+        scene.receiver.wait_for_count("/hook", round, SOON).await?;
         let strict = json!({"schema": {"properties": {"n": {"const": round}}, "required": ["n"]}});
-        check(
-            &put(&scene.installation, "order.created", &strict).await?,
-            0,
-            &[],
-        );
-        let good = event(&format!("good-{round}"), json!({"n": round}));
-        scene.installation.produce_event(&good).await?;
-        let bad = event(&format!("bad-{round}"), json!({"n": round + 1}));
-        scene.installation.produce_event(&bad).await?;
+        let ran = put(&scene.installation, "order.created", &strict).await?;
+        check(&ran, 0, &[]);
+        for (id, n) in [("good", round), ("bad", round + 1)] {
+            let event = event(&format!("{id}-{round}"), json!({"n": n}));
+            scene.installation.produce_event(&event).await?;
+        }
     }
     let received = scene.receiver.wait_for_count("/hook", 5, SOON).await?;
     let mut ids = received
