@@ -15,6 +15,7 @@ mod commands; // exit codes, and settings as the binary takes them
 mod compose; // the compose file and the Dockerfile, read
 mod dashboards; // queries of the dashboard and the alerts against the metrics
 mod deployment; // the image and the compose file against the binary
+mod examples; // what is in examples/ is valid, whole, and on its pages
 mod frozen; // subscriptions of released versions, in JSON and in Avro
 mod generated; // pages made from the schemas, the settings and the command line
 mod mappings; // the recipes of the page on events, on records of theirs

@@ -24,6 +24,8 @@ mod dev;
 mod endpoints;
 /// The catalogue of event types, and tests of subscriptions.
 mod event_types;
+/// Systems that could move here: `examples/`, loaded, delivered and judged by their own receivers.
+mod examples;
 /// Events that are not plain JSON: CloudEvents, Avro, JSON Schema, and the registry of schemas.
 mod forms;
 /// No endpoint can hurt another.
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         cli::subscriptions::tests(),
         routing::tests(),
         shaping::tests(),
+        examples::tests(),
         retry::tests(),
         policy::tests(),
         table::tests(),

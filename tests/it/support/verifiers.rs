@@ -140,6 +140,18 @@ impl Verifier {
             .await
     }
 
+    /// Whether the receiver of a folder of `examples/` takes it.
+    pub async fn example(
+        &self,
+        name: &str,
+        secret: &str,
+        request: &Received,
+    ) -> anyhow::Result<bool> {
+        let folder = format!("examples/{name}");
+        self.takes(&folder, "receiver", &[secret], &as_json(request)?)
+            .await
+    }
+
     /// Whether the guide's snippet for key pairs takes it.
     pub async fn v1a(&self, public_key: &str, request: &Received) -> anyhow::Result<bool> {
         let header = |name| request.header(name).unwrap_or_default();
