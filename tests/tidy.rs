@@ -194,7 +194,8 @@ fn every_setting_is_explained() {
 
 /// Applies a rule to every Rust file of the package.
 fn check(rule: impl Fn(&Source, &mut Vec<Offence>)) {
-    let sources = sources(&["src", "tests", "benches"], "rs");
+    let folders = ["src", "tests", "benches", "fuzz/src", "fuzz/fuzz_targets"];
+    let sources = sources(&folders, "rs");
     assert!(!sources.is_empty(), "no sources found");
     let mut offences = Vec::new();
     for source in &sources {
