@@ -59,13 +59,17 @@ async fn moves(bed: &Bed, name: &'static str) -> Outcome {
     let expected = example.expected()?;
     let scene = Scene::set(bed, &[]).await?;
     let hooktide = &scene.installation;
+    let subscriptions = bed.folder().join("subscriptions");
     for (key, subscription) in &example.subscriptions {
-        let file = bed.folder().join(format!("{}.json", key.replace('/', ".")));
+        let file = subscriptions.join(format!("{key}.json"));
+        fs::create_dir_all(file.parent().context("a folder")?)?;
         fs::write(&file, subscription.at(&scene.receiver)?)?;
-        let file = file.to_str().context("a path in UTF-8")?;
-        let ran = hooktide.command(&["subscriptions", "put", file]).await?;
-        ensure!(ran.code == Some(0), "{key}: {ran:?}");
     }
+    let subscriptions = subscriptions.to_str().context("a path in UTF-8")?;
+    let ran = hooktide
+        .command(&["subscriptions", "apply", subscriptions])
+        .await?;
+    ensure!(ran.code == Some(0), "{ran:?}");
     let process = scene.run("a").await?;
     let events = example.folder.join("events.ndjson");
     let events = events.to_str().context("a path in UTF-8")?;
