@@ -12,6 +12,9 @@ use hooktide::record::{Framed, Headers, Schema};
 use hooktide::router::event_form::{EventForm, WriterSchema};
 use libfuzzer_sys::fuzz_target;
 
+/// The longest JSON that is looked at, in bytes.
+const SHOWN: usize = 64 * 1024;
+
 /// Every type, logical ones too, and one that holds itself.
 const EVERYTHING: &str = r#"{"type":"record","name":"Event","fields":[
   {"name":"type","type":"string"},
@@ -43,7 +46,8 @@ static SCHEMAS: LazyLock<Vec<WriterSchema>> = LazyLock::new(|| {
     let avro = [EVERYTHING, DENSE, include_str!("../../schemas/event.avsc")];
     let avro = avro.map(|text| Schema::Avro(AvroSchema::parse(text, &[]).expect("a schema")));
     let all = avro.into_iter().chain([Schema::Json]);
-    all.map(|schema| WriterSchema::Known(Arc::new(schema))).collect()
+    all.map(|schema| WriterSchema::Known(Arc::new(schema)))
+        .collect()
 });
 
 fuzz_target!(|input: &[u8]| {
@@ -67,6 +71,9 @@ fuzz_target!(|input: &[u8]| {
         && let Ok(json) = schema.to_json(framed.payload)
     {
         assert!(json.len() <= LONGEST_JSON);
+        if json.len() > SHOWN {
+            return; // Millions of nulls: the same to read, and to find nothing else meanwhile.
+        }
         // A text that stands for JSON may nest too deep on its own; nothing else makes what is not JSON.
         assert!(Node::parse_str(&json).is_ok() || json.len() > 128, "{json}");
     }

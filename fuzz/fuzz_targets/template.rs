@@ -12,7 +12,11 @@ const LONGEST: usize = 200_000 * 64;
 
 fuzz_target!(|input: &[u8]| {
     let Some(case) = Case::of(input) else { return };
-    for content_type in ["application/json", "text/html", "application/x-www-form-urlencoded"] {
+    for content_type in [
+        "application/json",
+        "text/html",
+        "application/x-www-form-urlencoded",
+    ] {
         let members = json!({"body": {"template": case.program}, "content_type": content_type});
         let Some(made) = case.body(&members) else {
             continue;
