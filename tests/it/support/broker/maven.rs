@@ -87,7 +87,10 @@ fn try_start(libraries: &Path, folder: &Path) -> anyhow::Result<Started> {
     };
     let cluster = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>());
     run(java("-Xmx256m")
-        .args(["kafka.tools.StorageTool", "format", "-t", &cluster, "-c"])
+        // With a sign of equality: one id in 64 begins with a hyphen.
+        .args(["kafka.tools.StorageTool", "format"])
+        .arg(format!("--cluster-id={cluster}"))
+        .arg("-c")
         .arg(&settings))
     .map_err(anyhow::Error::msg)?;
     let log = folder.join("broker.log");
