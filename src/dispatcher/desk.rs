@@ -31,9 +31,6 @@ use crate::record::{AttemptOutcome, Parked, Reason, SubscriptionKey};
 use crate::retry::{Hop, Ladder};
 use crate::subscription_table::{Compiled, SubscriptionTable};
 
-/// How long a task waits for its saturated endpoint before it makes room in a full window.
-const CROWDED_AFTER: Duration = Duration::from_secs(1);
-
 /// See the module.
 pub struct Desk {
     ladder: Ladder,
@@ -297,8 +294,7 @@ impl Desk {
         view: TableView<'_>,
         now: Timestamp,
     ) {
-        let is_stuck = |task: &HeldTask| now.since(task.ready_since) >= CROWDED_AFTER;
-        let stuck = |task: &HeldTask| full(task.lane).filter(|_| is_stuck(task));
+        let stuck = |task: &HeldTask| full(task.lane).map(|full| (full, task.ready_since));
         self.endpoints.put_off_stuck(stuck, now);
         self.put_off(view, now);
     }

@@ -17,6 +17,7 @@ pub mod rate;
 mod turns;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::heard::Weight;
 use crate::clock::Timestamp;
@@ -41,6 +42,11 @@ pub struct Settings {
     /// Whether it is found out how many requests an endpoint bears whose subscription does not say.
     pub is_adaptive: bool,
 }
+
+/// How long a task waits for its saturated endpoint before it makes room where something is full.
+const STUCK: Duration = Duration::from_secs(1);
+/// The same for its host, if nobody is known whom that would help.
+const STUCK_WITH_ITS_HOST: Duration = Duration::from_secs(5);
 
 /// What is full, so that a task that is stuck should make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,9 +305,13 @@ impl<T> Endpoints<T> {
         self.narrowed
     }
 
-    /// Puts off the waiting tasks that are `stuck` where something is full, of endpoints that cannot send
-    /// now whatever else happens: others behind them must not wait.
-    pub fn put_off_stuck(&mut self, mut stuck: impl FnMut(&T) -> Option<Full>, now: Timestamp) {
+    /// Puts off waiting tasks of endpoints that cannot send now whatever else happens: others behind them
+    /// must not wait. `stuck` says of a task what is full, and since when it waits.
+    pub fn put_off_stuck(
+        &mut self,
+        stuck: impl Fn(&T) -> Option<(Full, Timestamp)>,
+        now: Timestamp,
+    ) {
         if self.is_held {
             return;
         }
@@ -310,16 +320,24 @@ impl<T> Endpoints<T> {
             if endpoint.may_take_a_turn(now) && !by_host {
                 continue;
             }
-            let hinders = |full| match full {
-                Full::Lane(lane) => {
+            let is_known_to_hinder = |full| match full {
+                // The host's other endpoints would only wait elsewhere as well.
+                Full::Lane(lane) if by_host => {
                     let company = self.lanes.get(&lane);
                     company.is_some_and(|company| company.is_shared(by_host, now))
                 }
-                Full::Memory => true,
+                Full::Lane(_) | Full::Memory => true,
+            };
+            let must_go = |(full, since)| {
+                let patience = match is_known_to_hinder(full) {
+                    true => STUCK,
+                    false => STUCK_WITH_ITS_HOST,
+                };
+                now.since(since) >= patience
             };
             let out = endpoint
                 .waiting
-                .take_if(|task| stuck(task).is_some_and(hinders));
+                .take_if(|task| stuck(task).is_some_and(must_go));
             self.waiting -= out.len();
             for task in out {
                 let why = Parked::Crowded;

@@ -79,10 +79,16 @@ impl<T> Endpoint<T> {
         // As in `turns.rs`: an endpoint may hold as much of the window as is free.
         let has_its_share = self.held() >= arrival.room.max(1);
         // Where it waits for its turn only, the process is the limit, and all wait alike.
-        let is_held_up = !self.has_room() || matches!(self.place, Place::OnHost | Place::Timed(_));
+        let is_held_up = !self.has_room() || matches!(self.place, Place::Timed(_));
         let is_slow = wait >= SHORT_PATIENCE;
         let is_in_the_way = arrival.age >= LAGGING && !matches!(self.place, Place::Timed(_));
-        let hinders = is_shared && is_held_up && (is_slow || is_in_the_way);
+        let hinders = match self.place {
+            // The host's other endpoints would only wait elsewhere as well.
+            Place::OnHost => is_shared && (is_slow || is_in_the_way),
+            Place::Nowhere | Place::InTurn | Place::Timed(_) | Place::Starved(_) => {
+                is_held_up && (is_slow || is_shared && is_in_the_way)
+            }
+        };
         (has_its_share && hinders).then(why)
     }
 
