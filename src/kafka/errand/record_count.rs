@@ -5,15 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::Message;
 use rdkafka::message::Headers;
-use rdkafka::producer::{BaseProducer, Producer};
-use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 
-use super::{ErrandError, LastWord, PATIENCE, partitions};
+use super::ErrandError;
+use super::tail::consumer_at_the_ends;
 use crate::config::Config;
-use crate::kafka::client_config;
 
 const POLL: Duration = Duration::from_millis(100);
 
@@ -46,28 +44,7 @@ impl RecordCount {
         topics: &[String],
         stop: CancellationToken,
     ) -> Result<Self, ErrandError> {
-        let probe: BaseProducer<LastWord> = client_config::admin(config)
-            .create_with_context(LastWord::default())
-            .map_err(ErrandError::Client)?;
-        let consumer: BaseConsumer<LastWord> = client_config::table_reader(config)
-            .create_with_context(LastWord::default())
-            .map_err(ErrandError::Client)?;
-        let mut from_the_end = TopicPartitionList::new();
-        for topic in topics {
-            for partition in (0..).take(partitions(config, topic, &probe, probe.context())?) {
-                let ends = consumer.fetch_watermarks(topic, partition, PATIENCE);
-                let (_, end) = ends.map_err(|error| ErrandError::Silent {
-                    servers: config.kafka.bootstrap_servers.clone(),
-                    cause: probe.context().or(error),
-                })?;
-                from_the_end
-                    .add_partition_offset(topic, partition, Offset::Offset(end))
-                    .map_err(ErrandError::Client)?;
-            }
-        }
-        consumer
-            .assign(&from_the_end)
-            .map_err(ErrandError::Client)?;
+        let consumer = consumer_at_the_ends(config, topics)?;
         let count = Self::default();
         let counters = Arc::clone(&count.0);
         thread::spawn(move || {

@@ -27,28 +27,7 @@ impl Tail {
     /// # Errors
     /// No such topic, or the cluster is silent.
     pub fn begin(config: &Config, topics: &[String]) -> Result<Self, ErrandError> {
-        let probe: BaseProducer<LastWord> = client_config::admin(config)
-            .create_with_context(LastWord::default())
-            .map_err(ErrandError::Client)?;
-        let consumer: BaseConsumer<LastWord> = client_config::table_reader(config)
-            .create_with_context(LastWord::default())
-            .map_err(ErrandError::Client)?;
-        let mut from_the_end = TopicPartitionList::new();
-        for topic in topics {
-            for partition in (0..).take(partitions(config, topic, &probe, probe.context())?) {
-                let ends = consumer.fetch_watermarks(topic, partition, PATIENCE);
-                let (_, end) = ends.map_err(|error| ErrandError::Silent {
-                    servers: config.kafka.bootstrap_servers.clone(),
-                    cause: probe.context().or(error),
-                })?;
-                from_the_end
-                    .add_partition_offset(topic, partition, Offset::Offset(end))
-                    .map_err(ErrandError::Client)?;
-            }
-        }
-        consumer
-            .assign(&from_the_end)
-            .map_err(ErrandError::Client)?;
+        let consumer = consumer_at_the_ends(config, topics)?;
         let names = topics
             .iter()
             .map(|name| (name.clone(), name.as_str().into()));
@@ -73,4 +52,34 @@ impl Tail {
             }
         }
     }
+}
+
+/// A consumer of all partitions of these topics, from the ends that they have now.
+pub(super) fn consumer_at_the_ends(
+    config: &Config,
+    topics: &[String],
+) -> Result<BaseConsumer<LastWord>, ErrandError> {
+    let probe: BaseProducer<LastWord> = client_config::admin(config)
+        .create_with_context(LastWord::default())
+        .map_err(ErrandError::Client)?;
+    let consumer: BaseConsumer<LastWord> = client_config::table_reader(config)
+        .create_with_context(LastWord::default())
+        .map_err(ErrandError::Client)?;
+    let mut from_the_end = TopicPartitionList::new();
+    for topic in topics {
+        for partition in (0..).take(partitions(config, topic, &probe, probe.context())?) {
+            let ends = consumer.fetch_watermarks(topic, partition, PATIENCE);
+            let (_, end) = ends.map_err(|error| ErrandError::Silent {
+                servers: config.kafka.bootstrap_servers.clone(),
+                cause: probe.context().or(error),
+            })?;
+            from_the_end
+                .add_partition_offset(topic, partition, Offset::Offset(end))
+                .map_err(ErrandError::Client)?;
+        }
+    }
+    consumer
+        .assign(&from_the_end)
+        .map_err(ErrandError::Client)?;
+    Ok(consumer)
 }
