@@ -190,7 +190,9 @@ impl<T> Endpoints<T> {
                 continue;
             };
             if !endpoint.may_take_a_turn(now) {
+                let host = endpoint.terms.host;
                 self.place(&key, now);
+                self.pass_on_a_place_at(host, now);
                 continue;
             }
             if let Some(place) = self
@@ -218,12 +220,10 @@ impl<T> Endpoints<T> {
             return;
         };
         endpoint.in_flight = endpoint.in_flight.saturating_sub(1);
-        let next_of_host = self.turns.ended(endpoint.terms.host);
+        let host = endpoint.terms.host;
+        self.turns.ended(host);
         self.place(key, now);
-        if let Some(next) = next_of_host {
-            self.stands_nowhere(&next);
-            self.place(&next, now);
-        }
+        self.pass_on_a_place_at(host, now);
     }
 
     /// What a request has told about its endpoint.
@@ -383,6 +383,18 @@ impl<T> Endpoints<T> {
             for waited in self.turns.moved(before.host, terms.host, in_flight) {
                 self.stands_nowhere(&waited);
                 self.place(&waited, now);
+            }
+        }
+    }
+
+    /// Gives a free place at a host to the first who waits there and can use it.
+    fn pass_on_a_place_at(&mut self, host: u64, now: Timestamp) {
+        while let Some(key) = self.turns.next_of_host(host) {
+            self.stands_nowhere(&key);
+            self.place(&key, now);
+            let endpoint = self.by_key.get(&key);
+            if endpoint.is_some_and(|one| one.place == Place::InTurn) {
+                return;
             }
         }
     }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::adaptive::Adaptive;
 use super::breaker::{self, Admits, Breaker};
-use super::line::Line;
+use super::line::Lines;
 use super::queue::Queue;
 use super::rate::{Pace, Rate};
 use super::turns::Place;
 use crate::clock::Timestamp;
 use crate::dispatcher::heard::Heard;
-use crate::record::{OpenBreaker, Subscription};
+use crate::record::{OpenBreaker, Parked, Subscription};
 
 /// What an endpoint's subscription allows, as of now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub(super) struct Endpoint<T> {
     pub(super) waiting: Queue<T>,
     pub(super) in_flight: usize,
     pub(super) breaker: Breaker,
-    pub(super) line: Line,
+    pub(super) lines: Lines,
     /// Where it stands among all endpoints.
     pub(super) place: Place,
     rate: Rate,
@@ -106,7 +106,7 @@ impl<T> Endpoint<T> {
             waiting: Queue::default(),
             in_flight: 0,
             breaker: Breaker::default(),
-            line: Line::default(),
+            lines: Lines::default(),
             place: Place::Nowhere,
             rate: Rate::default(),
             adaptive: Adaptive::default(),
@@ -132,7 +132,7 @@ impl<T> Endpoint<T> {
             self.breaker = Breaker::restored(&open);
         } else if is_new || !self.breaker.is_closed() {
             self.breaker = Breaker::default();
-            self.line.dissolve();
+            self.lines.dissolve();
             self.scout_is_back();
         }
     }
@@ -214,7 +214,7 @@ impl<T> Endpoint<T> {
     /// It was down, and is back.
     pub(super) fn recovers(&mut self) {
         self.adaptive.begin_anew();
-        self.line.dissolve();
+        self.lines.dissolve();
         self.scout_is_back();
     }
 
@@ -271,7 +271,9 @@ impl<T> Endpoint<T> {
             .map_or(Duration::ZERO, |since| now.since(since));
         let away = round(lasted.saturating_mul(TIMES).max(probe.since(now)));
         let step = self.terms.pace.map_or(USUAL_STEP, |pace| pace.step);
-        self.line.join(now.after(away), step)
+        self.lines
+            .of(Parked::BreakerOpen)
+            .join(now.after(away), step)
     }
 
     /// The one that was to be the probe is here, or somebody else was.
@@ -284,7 +286,7 @@ impl<T> Endpoint<T> {
         let by_rate = self.terms.pace.map_or(now, |pace| self.rate.next(pace));
         self.held() == 0
             && by_rate.max(self.not_before) <= now
-            && self.line.is_over(now)
+            && self.lines.are_over(now)
             && (!self.is_narrowed() || self.adaptive.is_forgettable(now))
             && self.breaker.is_forgettable(settings, now)
     }

@@ -5,6 +5,43 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::record::Parked;
+
+/// The lines of one endpoint, which say nothing of each other's length. How long a crowded endpoint takes
+/// is a guess, and who comes back early by it joins that line again: its end may be hours off for an
+/// endpoint that answers the next minute.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lines {
+    outage: Line,
+    crowd: Line,
+    limits: Line,
+}
+
+impl Lines {
+    /// The line of those who are put off for this reason.
+    pub fn of(&mut self, why: Parked) -> &mut Line {
+        match why {
+            Parked::BreakerOpen => &mut self.outage,
+            Parked::Crowded => &mut self.crowd,
+            Parked::Throttled
+            | Parked::RateLimited
+            | Parked::Paused
+            | Parked::Braked
+            | Parked::Invalid => &mut self.limits,
+        }
+    }
+
+    /// Whether the last one in each may go.
+    pub fn are_over(&self, now: Timestamp) -> bool {
+        let all = [self.outage, self.crowd, self.limits];
+        all.iter().all(|line| line.is_over(now))
+    }
+
+    /// All who stood in them have gone, or may go at once.
+    pub fn dissolve(&mut self) {
+        *self = Self::default();
+    }
+}
 
 /// See the module.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,14 +59,8 @@ impl Line {
         Timestamp::from_millis(self.end.div_euclid(1_000))
     }
 
-    /// Whether the last one in it may go.
-    pub fn is_over(&self, now: Timestamp) -> bool {
+    fn is_over(&self, now: Timestamp) -> bool {
         self.end <= now.as_millis().saturating_mul(1_000)
-    }
-
-    /// All who stood in it have gone, or may go at once.
-    pub fn dissolve(&mut self) {
-        self.end = 0;
     }
 }
 

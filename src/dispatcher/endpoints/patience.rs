@@ -132,7 +132,7 @@ impl<T> Endpoint<T> {
             | Parked::Invalid => {
                 let behind_all = now.after(self.expected_wait(self.waiting.len(), now));
                 let step = self.step();
-                self.line.join(behind_all, step)
+                self.lines.of(why).join(behind_all, step)
             }
         }
     }

@@ -129,11 +129,20 @@ impl Turns {
         self.hosts.entry(host).or_default().in_flight += 1;
     }
 
-    /// A request ended. Who waited for a place at its host: it stands nowhere from now on.
-    pub(super) fn ended(&mut self, host: u64) -> Option<SubscriptionKey> {
+    /// A request to this host ended.
+    pub(super) fn ended(&mut self, host: u64) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        if let Some(at_host) = self.hosts.get_mut(&host) {
+            at_host.in_flight = at_host.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// Who waits for a place at this host and may have one now: it stands nowhere from now on.
+    pub(super) fn next_of_host(&mut self, host: u64) -> Option<SubscriptionKey> {
         let at_host = self.hosts.get_mut(&host)?;
-        at_host.in_flight = at_host.in_flight.saturating_sub(1);
+        if at_host.in_flight >= self.most_per_host {
+            return None;
+        }
         let next = at_host.waiting.pop_front();
         if at_host.in_flight == 0 && at_host.waiting.is_empty() {
             self.hosts.remove(&host);

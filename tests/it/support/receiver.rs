@@ -225,7 +225,8 @@ impl Receiver {
             *looked_at = requests.len();
             ids.len() >= count
         };
-        self.wait_for(within, enough).await
+        let waited = self.wait_for(within, enough).await;
+        waited.with_context(|| format!("{} of {count} ids", seen.borrow().1.len()))
     }
 
     /// Waits for `count` requests to `path`.

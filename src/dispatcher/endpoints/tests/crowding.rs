@@ -142,3 +142,64 @@ fn a_full_host_is_in_the_way_of_other_hosts_only() {
     check(false, false);
     check(true, true);
 }
+
+/// How long a crowd has waited says nothing of how long an outage lasts.
+#[test]
+fn an_outage_is_not_as_long_as_the_crowd_before_it() {
+    let mut endpoints = endpoints(1_000);
+    let arrival = Arrival {
+        lane: 0,
+        room: 1,
+        age: Duration::from_secs(3),
+    };
+    let mut admit = |endpoints: &mut Endpoints<u32>, task, now| {
+        endpoints.admit(&key("a"), terms("a", 4), Some(arrival), task, now);
+    };
+    for task in 0..4 {
+        admit(&mut endpoints, task, at(0));
+    }
+    assert_eq!(started(&mut endpoints, at(0)).len(), 4);
+    end(&mut endpoints, "a", Heard::NoAnswer, MS(5_000), at(5_000));
+    for task in 4..10_004 {
+        admit(&mut endpoints, task, at(5_000));
+        started(&mut endpoints, at(5_000));
+    }
+    let crowd = endpoints.take_put_off();
+    assert!(crowd.iter().all(|one| one.why == Parked::Crowded));
+    assert!(crowd.len() > 9_000, "{}", crowd.len());
+
+    for _ in 0..4 {
+        end(&mut endpoints, "a", Heard::NoAnswer, MS(5_000), at(5_000));
+    }
+    assert_eq!(endpoints.open_breakers(), 1);
+    for task in 4..1_004 {
+        admit(&mut endpoints, task, at(5_000));
+    }
+    let outage = endpoints.take_put_off();
+    let latest = outage.iter().map(|one| one.until).max();
+    assert!(outage.iter().all(|one| one.why == Parked::BreakerOpen));
+    assert!(
+        latest.is_some_and(|latest| latest.since(at(5_000)) < Duration::from_secs(60)),
+        "{latest:?}"
+    );
+}
+
+#[test]
+fn a_place_at_a_host_goes_to_one_who_can_use_it() {
+    let mut endpoints = endpoints(4);
+    let at_the_host = |id: &str| Terms {
+        host: 7,
+        ..terms(id, 8)
+    };
+    for id in ["a", "b", "c", "d"] {
+        endpoints.admit(&key(id), at_the_host(id), None, id, at(0));
+    }
+    assert_eq!(started(&mut endpoints, at(0)), ["a", "b"]);
+    // Those two stand in line at the host, and have nothing to send any more when they are asked.
+    endpoints.put_off_stuck(|_| Some((Full::Memory, at(0))), at(5_000));
+    assert_eq!(endpoints.take_put_off().len(), 2);
+    endpoints.admit(&key("e"), at_the_host("e"), None, "e", at(5_000));
+    assert!(started(&mut endpoints, at(5_000)).is_empty());
+    end(&mut endpoints, "a", Heard::Accepted, MS(5_000), at(5_000));
+    assert_eq!(started(&mut endpoints, at(5_000)), ["e"]);
+}
