@@ -152,7 +152,7 @@ fn an_outage_is_not_as_long_as_the_crowd_before_it() {
         room: 1,
         age: Duration::from_secs(3),
     };
-    let mut admit = |endpoints: &mut Endpoints<u32>, task, now| {
+    let admit = |endpoints: &mut Endpoints<u32>, task, now| {
         endpoints.admit(&key("a"), terms("a", 4), Some(arrival), task, now);
     };
     for task in 0..4 {
