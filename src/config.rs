@@ -342,6 +342,9 @@ pub struct TelemetrySettings {
     /// Where `/metrics`, `/health` and `/ready` are served; port 0 takes a free one.
     #[serde(deserialize_with = "socket_address")]
     pub listen: SocketAddr,
+    /// How long a partition may stand still that has work.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub stuck_after: Duration,
     /// Directives of `tracing_subscriber::EnvFilter`.
     pub log: String,
     /// How log lines are written.

@@ -456,17 +456,9 @@ impl Dispatcher {
             self.last_forgetting = Instant::now();
             self.desk.forget(now);
         }
-        let metrics = &self.with.metrics;
-        metrics.holds(
-            self.on_the_wire.len(),
-            self.desk.resting(),
-            self.desk.bytes(),
-        );
-        metrics.endpoints(self.desk.endpoints(), self.desk.is_held());
-        self.with.health.hold(self.desk.is_held());
-        for (tier, age) in self.lanes.oldest_due(now) {
-            metrics.oldest_due(tier, age);
-        }
+        let at = (now, self.last_sweep);
+        self.with
+            .report(self.on_the_wire.len(), &self.desk, &self.lanes, at);
     }
 
     fn make_room(&mut self, now: Timestamp) {

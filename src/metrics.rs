@@ -6,6 +6,7 @@ mod http;
 mod kafka;
 mod router;
 mod schema_registry;
+mod watch;
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -17,6 +18,7 @@ pub use http::HttpMetrics;
 pub use kafka::{KafkaMetrics, RoleKafkaMetrics};
 pub use router::RouterMetrics;
 pub use schema_registry::SchemaRegistryMetrics;
+pub use watch::WatchMetrics;
 
 /// Seconds from a millisecond to two minutes, the longest that an exchange may take by default.
 const EXCHANGE: &[f64] = &[

@@ -18,6 +18,7 @@ pub mod data_schema;
 pub mod event_form;
 pub mod fan_out;
 pub mod filter;
+pub mod input;
 pub mod intake;
 pub mod known;
 pub mod matcher;
@@ -35,14 +36,14 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Timestamp;
 use crate::config::{EventTopic, EventsSettings};
 use crate::kafka::member::{
-    Event as GroupEvent, FirstStart, Member, MemberError, PartitionReader, Progress, ReadError,
-    Start,
+    Event as GroupEvent, Member, MemberError, PartitionReader, Progress, ReadError, Start,
 };
 use crate::kafka::record::{Incoming, Outgoing};
 use crate::kafka::router_tables::{Ends, RouterTables};
+use crate::kafka::standstill::{Seen, StandstillWatch};
 use crate::metrics::{KafkaMetrics, RouterMetrics};
-use crate::offset_tracker::FinishedSet;
 use crate::record::Reason;
+use crate::role::Role;
 use crate::schema_registry::{Lookup, SchemaRegistry};
 use crate::telemetry::{Component, State};
 use crate::topic::Topics;
@@ -50,6 +51,7 @@ use complaints::Complaints;
 use conformance::{Catalogue, Reminders};
 use event_form::mapping::Mapping;
 use event_form::{EventForm, WriterSchema};
+use input::Input;
 use intake::Intake;
 use known::Known;
 use routing::{Destinations, route, source_of};
@@ -85,6 +87,8 @@ pub struct Settings {
     pub instance: String,
     /// Whether events that are not as the catalogue says are rejected.
     pub rejects_nonconforming: bool,
+    /// How long a partition with work may stand still.
+    pub stuck_after: Duration,
 }
 
 /// The loop and all that it owns.
@@ -109,17 +113,7 @@ pub struct Router {
     /// What the group is subscribed to; none before the first look.
     subscribed: Option<Vec<String>>,
     last_look: Option<Instant>,
-}
-
-struct Input {
-    reader: PartitionReader,
-    /// Of its topic.
-    mapping: Option<Mapping>,
-    first_start: FirstStart,
-    /// What is matched so far.
-    position: i64,
-    /// What the last transaction said.
-    committed: i64,
+    standstills: StandstillWatch,
 }
 
 impl Router {
@@ -139,6 +133,11 @@ impl Router {
             intake: Intake::new(settings.batch_records, settings.batch_bytes),
             complaints: Complaints::new(settings.instance.clone(), notices),
             reminders: Reminders::default(),
+            standstills: StandstillWatch::new(
+                Role::Router,
+                settings.stuck_after,
+                kafka_metrics.watch.clone(),
+            ),
             member,
             tables,
             schemas,
@@ -169,6 +168,7 @@ impl Router {
                 self.route(shutdown)?;
             }
             self.say_what_is_held();
+            self.say_what_stands();
             if self.is_idle() {
                 thread::park_timeout(SWEEP);
                 for input in &self.inputs {
@@ -242,7 +242,11 @@ impl Router {
 
     fn serve(&mut self) -> Result<(), MemberError> {
         match self.member.serve(self.tables.subscriptions.position())? {
-            None | Some(GroupEvent::Committed) => Ok(()),
+            None => Ok(()),
+            Some(GroupEvent::Committed) => {
+                self.inputs.iter_mut().for_each(Input::committed);
+                Ok(())
+            }
             Some(GroupEvent::Assigned(partitions)) => {
                 self.assigned(partitions);
                 Ok(())
@@ -266,23 +270,14 @@ impl Router {
     fn assigned(&mut self, partitions: Vec<(PartitionReader, Start)>) {
         self.drop_assignment();
         for (reader, start) in partitions {
-            // A first start is committed at once: what comes after it must not be skipped by a
-            // crash before the first commit.
-            let is_news = !start.committed || start.out_of_range.is_some();
-            let position = start.finished.base();
             let mappings = &self.settings.events.mappings;
-            self.inputs.push(Input {
-                mapping: Mapping::of(mappings, &reader.at.topic).cloned(),
-                reader,
-                first_start: start.first_start,
-                position,
-                committed: if is_news { -1 } else { position },
-            });
+            let mapping = Mapping::of(mappings, &reader.at.topic).cloned();
+            self.inputs.push(Input::new(reader, &start, mapping));
             if !start.committed {
                 tracing::info!(
                     topic = &*start.at.topic,
                     partition = start.at.partition,
-                    offset = position,
+                    offset = start.finished.base(),
                     "first start of this partition"
                 );
             }
@@ -339,19 +334,8 @@ impl Router {
         if records.is_empty() && self.last_commit.elapsed() < IDLE_COMMIT {
             return Ok(());
         }
-        let progress: Vec<Progress> = self
-            .inputs
-            .iter_mut()
-            .filter(|input| input.position != input.committed)
-            .map(|input| {
-                input.committed = input.position;
-                Progress {
-                    at: input.reader.at.clone(),
-                    finished: FinishedSet::empty(input.position),
-                    first_start: input.first_start,
-                }
-            })
-            .collect();
+        let moved = self.inputs.iter_mut().filter_map(Input::progress);
+        let progress: Vec<Progress> = moved.collect();
         if !progress.is_empty() {
             self.last_commit = Instant::now();
             self.member.commit(records, progress);
@@ -464,6 +448,18 @@ impl Router {
         self.health.hold(held > 0 && self.schemas.is_away());
     }
 
+    fn say_what_stands(&mut self) {
+        let now = Instant::now();
+        if !self.standstills.is_due(now) {
+            return;
+        }
+        let inputs = self.inputs.iter().enumerate();
+        let seen: Vec<Seen> = inputs
+            .map(|(index, input)| input.seen(self.intake.next(index).is_some()))
+            .collect();
+        self.standstills.look(&seen, now, |_, _| false);
+    }
+
     /// Waits until the tables have passed the ends that their topics have now, after everything pending
     /// was read: a subscription or an event type acknowledged before an event was produced applies to
     /// it. False: the assignment has changed meanwhile, or the process shuts down.
@@ -485,6 +481,7 @@ impl Router {
                 },
             }
             self.health.beat(Instant::now());
+            self.say_what_stands();
             self.serve()?;
         }
         Ok(false)

@@ -1,12 +1,12 @@
 //! A process: checks the cluster, starts what the roles share, then each role on a thread of its
 //! own, and ends when told to or when a role cannot go on.
 
+mod dispatcher_settings;
 mod error;
 mod files;
 mod limits;
 mod unwritable;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -17,17 +17,18 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::RunError;
 
-use crate::config::{Config, EventTypeCheck, RecordedAttempts, Start};
-use crate::dispatcher::auto_disable::Rule;
-use crate::dispatcher::conclusion::Ledger;
-use crate::dispatcher::{self, Dispatcher, Equipment, standing};
+use crate::config::{Config, EventTypeCheck, Start};
+use crate::dispatcher::{Dispatcher, Equipment};
 use crate::http;
 use crate::http::flights::Flights;
 use crate::kafka::client_config;
 use crate::kafka::endpoint_reader::EndpointReader;
 use crate::kafka::event_type_reader::EventTypeReader;
+use crate::kafka::log_watch::LogWatch;
 use crate::kafka::member::{FirstStartRule, Member, MemberError, Settings};
+use crate::kafka::record::TopicPartition;
 use crate::kafka::router_tables::RouterTables;
+use crate::kafka::standstill::StandstillWatch;
 use crate::kafka::subscription_reader::SubscriptionReader;
 use crate::kafka::topic_admin::{TopicAdmin, TopicAdminError};
 use crate::kafka::topic_rules::{ClusterFacts, Severity};
@@ -35,8 +36,6 @@ use crate::metrics::{
     self, DispatcherMetrics, HttpMetrics, KafkaMetrics, RoleKafkaMetrics, RouterMetrics,
     SchemaRegistryMetrics,
 };
-use crate::retry::policy::DEFAULT_JITTER;
-use crate::retry::{Ladder, Policy};
 use crate::role::Role;
 use crate::router::routing::Destinations;
 use crate::router::{self, Router};
@@ -163,6 +162,12 @@ pub fn run_in(
         .map(Arc::new)
     });
     let event_types = event_types.transpose()?;
+    let watch = Arc::new(LogWatch::start(
+        &client_config::table_reader(config),
+        config.telemetry.stuck_after,
+        tables(config, &facts, event_types.is_some()),
+        kafka_metrics.watch.clone(),
+    )?);
     let process = Process {
         config,
         facts: &facts,
@@ -177,12 +182,14 @@ pub fn run_in(
         subscriptions: &subscriptions,
         endpoints: &endpoints,
         event_types: event_types.as_ref(),
+        watch: &watch,
         shutdown,
         kept_connections,
     };
     let result = process.run_roles(roles, runtime);
     subscriptions.stop();
     endpoints.stop();
+    watch.stop();
     if let Some(reader) = event_types {
         reader.stop();
     }
@@ -265,6 +272,7 @@ struct Process<'a> {
     endpoints: &'a Arc<EndpointReader>,
     /// Where events are held against them.
     event_types: Option<&'a Arc<EventTypeReader>>,
+    watch: &'a Arc<LogWatch>,
     shutdown: &'a CancellationToken,
     /// Connections to endpoints that may stay open.
     kept_connections: usize,
@@ -341,6 +349,7 @@ impl Process<'_> {
                 all: self.kafka_metrics.clone(),
                 role,
             },
+            watch: Arc::clone(self.watch),
         }
     }
 
@@ -354,6 +363,7 @@ impl Process<'_> {
             events: self.config.events.clone(),
             topics: self.config.topics.clone(),
             rejects_nonconforming: self.config.event_types.check == EventTypeCheck::Reject,
+            stuck_after: self.config.telemetry.stuck_after,
         };
         let metrics = RouterMetrics::register(self.registry)?;
         let kafka_metrics = self.kafka_metrics.clone();
@@ -399,9 +409,14 @@ impl Process<'_> {
             subscriptions: Arc::clone(self.subscriptions),
             endpoints: Arc::clone(self.endpoints),
             secrets: config.secret_store(),
-            settings: self.dispatcher_settings(user_agent)?,
+            settings: dispatcher_settings::of(config, self.facts, &self.instance, user_agent)?,
             metrics: DispatcherMetrics::register(self.registry, self.kafka_metrics)?,
             health: self.health.component(role.as_str(), Instant::now()),
+            standstills: StandstillWatch::new(
+                role,
+                config.telemetry.stuck_after.max(config.http.max_timeout),
+                self.kafka_metrics.watch.clone(),
+            ),
         };
         let member = self.member_settings(role);
         let runtime = runtime.clone();
@@ -419,67 +434,6 @@ impl Process<'_> {
             Dispatcher::new(member, flights, parts).run(shutdown)
         })
     }
-
-    fn dispatcher_settings(
-        &self,
-        user_agent: String,
-    ) -> Result<dispatcher::settings::Settings, RunError> {
-        let config = self.config;
-        let name = |topic| -> Arc<str> { config.topics.name(topic).into() };
-        let ladder = Ladder::try_new(config.retry.tiers.iter().copied())?;
-        let deliveries = name(Topic::Deliveries);
-        let mut delays: HashMap<Arc<str>, Option<Duration>> = self
-            .facts
-            .tiers
-            .iter()
-            .map(|tier| (tier.topic.as_str().into(), Some(tier.delay)))
-            .collect();
-        delays.insert(Arc::clone(&deliveries), None);
-        let recorded = config.attempts.record;
-        let ledger = Ledger {
-            tiers: ladder
-                .tiers()
-                .iter()
-                .map(|tier| name(Topic::Retry(tier.delay())))
-                .collect(),
-            deliveries,
-            dlq: name(Topic::Dlq),
-            attempts: name(Topic::Attempts),
-            record_deliveries: recorded == RecordedAttempts::All,
-            record_failures: recorded != RecordedAttempts::None,
-            longest_retry_after: config.http.retry_after_max,
-            default_policy: Policy::schedule(config.retry.schedule.clone(), DEFAULT_JITTER)?,
-            default_max_age: config.retry.max_age,
-            resume_within: config.endpoints.resume_within,
-            instance: self.instance.clone(),
-        };
-        let endpoints = &config.endpoints;
-        let standing = standing::Settings {
-            rule: Rule {
-                is_on: endpoints.auto_disable,
-                after: endpoints.disable_after,
-                min_attempts: endpoints.disable_min_attempts,
-                warn_at: endpoints.warn_at,
-            },
-            endpoints: name(Topic::Endpoints),
-            notices: name(Topic::Notices),
-            partitions: self.facts.partitions,
-            window: config.notices.window,
-            instance: self.instance.clone(),
-        };
-        Ok(dispatcher::settings::Settings {
-            ladder,
-            ledger,
-            standing,
-            delays,
-            attempts_partitions: self.facts.attempts_partitions,
-            endpoints: limits::of(config),
-            memory: config.dispatcher.memory.as_len(),
-            holes_per_partition: config.dispatcher.holes_per_partition,
-            drain: config.shutdown.timeout,
-            user_agent,
-        })
-    }
 }
 
 /// What a member asks while it waits for the cluster: it shows that it is alive, and hears whether
@@ -490,4 +444,19 @@ fn may_go_on(health: &Component, shutdown: &CancellationToken) -> impl FnMut() -
         health.beat(Instant::now());
         !shutdown.is_cancelled()
     }
+}
+
+/// The partitions of the tables that every process reads.
+fn tables(config: &Config, facts: &ClusterFacts, reads_types: bool) -> Vec<TopicPartition> {
+    let partitions = |topic, count| {
+        let name: Arc<str> = config.topics.name(topic).into();
+        (0..count).map(move |partition| TopicPartition {
+            topic: Arc::clone(&name),
+            partition,
+        })
+    };
+    partitions(Topic::Subscriptions, 1)
+        .chain(partitions(Topic::Endpoints, facts.partitions))
+        .chain(partitions(Topic::EventTypes, i32::from(reads_types)))
+        .collect()
 }

@@ -149,6 +149,9 @@ fn checked(mut written: Written, layer: Layer) -> Result<Config, Broken> {
         Duration::ZERO,
         HOUR,
     )?;
+    let second = Duration::from_secs(1);
+    let stuck_after = written.telemetry.stuck_after;
+    duration("telemetry.stuck_after", stuck_after, second, 24 * HOUR)?;
     if let Err(error) = tracing_subscriber::EnvFilter::try_new(&written.telemetry.log) {
         return Err(broken("telemetry.log", error));
     }

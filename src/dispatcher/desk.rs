@@ -155,6 +155,12 @@ impl Desk {
         self.resting.len()
     }
 
+    /// Whether a task waits for its time: out a short rest, or for the next probe of its endpoint.
+    pub fn waits_for_its_time(&self, lane: usize, offset: i64) -> bool {
+        let is_it = |task: &HeldTask| task.lane == lane && task.at.offset == offset;
+        self.resting.any(is_it) || self.endpoints.any_behind_a_breaker(is_it)
+    }
+
     // ---- in ----
 
     /// Takes a record of a task topic that was read from a lane.

@@ -290,6 +290,12 @@ impl<T> Endpoints<T> {
         self.turns.next_time()
     }
 
+    /// Whether a task waits for the next probe of an open breaker that this is true of.
+    pub fn any_behind_a_breaker(&self, is_it: impl Fn(&T) -> bool) -> bool {
+        let mut open = self.by_key.values().filter(|one| !one.breaker.is_closed());
+        open.any(|one| one.waiting.any(&is_it))
+    }
+
     /// How many tasks wait.
     pub fn waiting(&self) -> usize {
         self.waiting

@@ -38,6 +38,11 @@ impl<T> Resting<T> {
         self.by_due.first_key_value().map(|((due, _), _)| *due)
     }
 
+    /// Whether one rests that this is true of.
+    pub fn any(&self, is_it: impl Fn(&T) -> bool) -> bool {
+        self.by_due.values().any(is_it)
+    }
+
     /// How many rest.
     pub fn len(&self) -> usize {
         self.by_due.len()

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::kafka::member::{FirstStart, PartitionReader, Progress, ReadError, Start};
 use crate::kafka::record::{Incoming, TopicPartition};
+use crate::kafka::standstill::Seen;
 use crate::offset_tracker::{OffsetTracker, TakeError, Taken};
 use crate::retry::released_at;
 
@@ -25,6 +26,9 @@ pub struct Lane {
     committed: u64,
     /// And in the one under way.
     sent: u64,
+    /// The watermark in the last transaction that was committed, and in the one under way.
+    committed_watermark: i64,
+    sent_watermark: i64,
 }
 
 /// What a lane has to give.
@@ -51,7 +55,7 @@ impl Lane {
         most_outstanding: usize,
     ) -> Self {
         let tracker = OffsetTracker::resume(start.finished);
-        let revision = tracker.revision();
+        let (revision, watermark) = (tracker.revision(), tracker.watermark());
         Self {
             reader,
             tracker,
@@ -66,6 +70,8 @@ impl Lane {
                 revision
             },
             sent: revision,
+            committed_watermark: watermark,
+            sent_watermark: watermark,
         }
     }
 
@@ -171,6 +177,7 @@ impl Lane {
             return None;
         }
         self.sent = revision;
+        self.sent_watermark = self.tracker.watermark();
         Some(self.standstill())
     }
 
@@ -186,5 +193,25 @@ impl Lane {
     /// The transaction that carried [`Self::progress`] is committed.
     pub fn committed(&mut self) {
         self.committed = self.sent;
+        self.committed_watermark = self.sent_watermark;
+    }
+
+    /// How it stands. There is something to move for while a record is due that is not taken, while one
+    /// that was taken is not finished, and while what is finished is not committed; not for what waits
+    /// for its time.
+    pub fn seen(&self, now: Timestamp) -> Seen {
+        let has_due = self.held_until().is_some_and(|due| due <= now);
+        Seen {
+            at: self.at().clone(),
+            offset: self.committed_watermark,
+            has_work: has_due
+                || self.tracker.outstanding() > 0
+                || self.tracker.revision() != self.committed,
+        }
+    }
+
+    /// The lowest offset that is not finished.
+    pub fn watermark(&self) -> i64 {
+        self.tracker.watermark()
     }
 }

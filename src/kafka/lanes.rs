@@ -10,6 +10,7 @@ use super::lane::{Lane, Next};
 use crate::clock::Timestamp;
 use crate::kafka::member::{PartitionReader, Progress, Start};
 use crate::kafka::record::{Incoming, TopicPartition};
+use crate::kafka::standstill::Seen;
 use turns::Turns;
 
 /// See the module. A lane is known by its index, which holds as long as the assignment.
@@ -149,6 +150,16 @@ impl Lanes {
         for lane in &self.lanes {
             lane.look_again();
         }
+    }
+
+    /// How each lane stands, in their order.
+    pub fn seen(&self, now: Timestamp) -> Vec<Seen> {
+        self.lanes.iter().map(|lane| lane.seen(now)).collect()
+    }
+
+    /// The lowest offset of a lane that is not finished.
+    pub fn watermark(&self, lane: usize) -> Option<i64> {
+        self.lanes.get(lane).map(Lane::watermark)
     }
 
     /// For each tier how long its oldest record that may be taken has been waiting for that.

@@ -47,6 +47,7 @@ pub use metadata::{FirstStart, Progress};
 pub use settings::Settings;
 pub use start::{FirstStartRule, OutOfRange, Start};
 
+use crate::kafka::log_watch::LogWatch;
 use crate::kafka::record::{Outgoing, TopicPartition};
 use crate::metrics::RoleKafkaMetrics;
 use crate::wake::Waker;
@@ -67,6 +68,7 @@ const LEAVE: Duration = Duration::from_millis(1_500);
 pub struct Member {
     role: &'static str,
     metrics: RoleKafkaMetrics,
+    watch: Arc<LogWatch>,
     group: GroupConsumer,
     committer: Committer,
     first_start: FirstStartRule,
@@ -148,6 +150,7 @@ impl Member {
         Ok(Self {
             role: settings.role,
             metrics,
+            watch: settings.watch,
             group,
             committer,
             first_start: settings.first_start,
@@ -275,6 +278,7 @@ impl Member {
     pub fn release(&mut self) -> Result<(), MemberError> {
         self.give_up();
         self.metrics.assigned(0);
+        self.watch.reads(self.metrics.role, Vec::new());
         self.epoch = None;
         self.lease.end();
         if self.again.is_some() {

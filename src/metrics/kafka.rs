@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus::{HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
-use super::{add, counters, gauges, histograms};
+use super::{WatchMetrics, add, counters, gauges, histograms};
 use crate::record::Reason;
 use crate::role::Role;
 
@@ -37,6 +37,8 @@ pub struct KafkaMetrics {
     pub endpoints: IntGaugeVec,
     /// Event types in the table, by `state`: `valid`, `invalid`.
     pub event_types: IntGaugeVec,
+    /// What does not move.
+    pub watch: WatchMetrics,
 }
 
 impl KafkaMetrics {
@@ -118,6 +120,7 @@ impl KafkaMetrics {
                 "Endpoints that are not in order",
                 &["state"],
             )?,
+            watch: WatchMetrics::register(registry)?,
         })
     }
 

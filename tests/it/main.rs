@@ -54,6 +54,8 @@ mod shaping;
 mod signatures;
 /// How a process begins and ends, and what it refuses.
 mod start;
+/// What does not move is seen.
+mod stuck;
 /// Changes of subscriptions while deliveries are under way.
 mod table;
 /// What operators see: health, metrics, logs, and no secrets.
@@ -100,5 +102,6 @@ fn main() -> ExitCode {
         telemetry::tests(),
         outages::tests(),
         anew::tests(),
+        stuck::tests(),
     ])
 }

@@ -41,6 +41,10 @@ impl<T> Queue<T> {
         self.len() == 0
     }
 
+    pub(super) fn any(&self, is_it: impl Fn(&T) -> bool) -> bool {
+        self.new.iter().chain(&self.returned).any(is_it)
+    }
+
     pub(super) fn push(&mut self, origin: Origin, task: T) {
         self.of(origin).push_back(task);
     }

@@ -62,6 +62,7 @@ impl Member {
             .map_err(|error| MemberError::Fatal(error.to_string()))?;
         self.epochs += 1;
         self.committer.open(self.epochs);
+        self.watch.reads(self.metrics.role, partitions.clone());
         self.epoch = Some(Epoch {
             number: self.epochs,
             partitions,

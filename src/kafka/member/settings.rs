@@ -1,11 +1,13 @@
 //! What a member is made of.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::config::ClientConfig;
 
 use super::committer::Substitute;
 use super::start::FirstStartRule;
+use crate::kafka::log_watch::LogWatch;
 use crate::kafka::record::TopicPartition;
 use crate::metrics::RoleKafkaMetrics;
 
@@ -28,4 +30,6 @@ pub struct Settings {
     pub substitute: Substitute,
     /// Counts transactions.
     pub metrics: RoleKafkaMetrics,
+    /// Told which partitions are read.
+    pub watch: Arc<LogWatch>,
 }
