@@ -17,7 +17,8 @@ impl Timestamp {
         let since_epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        Self(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+        let millis = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
+        Self(millis.saturating_add(error_of_this_clock()))
     }
 
     /// From Unix milliseconds.
@@ -51,6 +52,23 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
+}
+
+/// In a debug build the environment can have this process's clock go wrong, by so many milliseconds: for
+/// tests of clocks that do not agree.
+#[cfg(debug_assertions)]
+fn error_of_this_clock() -> i64 {
+    use std::sync::OnceLock;
+    static ERROR: OnceLock<i64> = OnceLock::new();
+    *ERROR.get_or_init(|| {
+        let asked = std::env::var("HOOKTIDE_TEST_CLOCK_ERROR").ok();
+        asked.and_then(|text| text.parse().ok()).unwrap_or(0)
+    })
+}
+
+#[cfg(not(debug_assertions))]
+const fn error_of_this_clock() -> i64 {
+    0
 }
 
 /// RFC 3339 in UTC with milliseconds: `2026-11-22T10:00:00.000Z`. A time outside of the years that

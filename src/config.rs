@@ -130,6 +130,8 @@ pub struct KafkaSettings {
     /// After this silence the group gives a member's partitions away.
     #[serde(deserialize_with = "duration::deserialize")]
     pub session_timeout: Duration,
+    /// What becomes of a group that has run before and has no offsets.
+    pub lost_offsets: LostOffsets,
     /// After this the broker aborts a transaction that its producer left open.
     #[serde(deserialize_with = "duration::deserialize")]
     pub transaction_timeout: Duration,
@@ -349,6 +351,16 @@ pub struct TelemetrySettings {
     pub log: String,
     /// How log lines are written.
     pub log_format: LogFormat,
+}
+
+/// What becomes of a group that has lost its offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LostOffsets {
+    /// Everything that is retained is done again.
+    Repeat,
+    /// Its processes end.
+    Stop,
 }
 
 /// How log lines are written.

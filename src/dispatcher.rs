@@ -123,6 +123,11 @@ impl Dispatcher {
         self.drain()
     }
 
+    /// What is due by this time is.
+    fn now(&self) -> Timestamp {
+        self.with.clock.earliest()
+    }
+
     fn serve(&mut self) -> Result<(), MemberError> {
         match self.member.serve(self.with.subscriptions.position())? {
             None => {}
@@ -185,7 +190,7 @@ impl Dispatcher {
     /// Before partitions go: lets requests end and commits what is finished, within a budget.
     fn hand_back(&mut self) {
         self.await_flights(Instant::now() + HAND_BACK_REQUESTS);
-        self.desk.tell_all(Timestamp::now());
+        self.desk.tell_all(self.now());
         self.settle(Instant::now() + HAND_BACK_COMMITS);
     }
 
@@ -229,7 +234,7 @@ impl Dispatcher {
             }
             self.commit();
         }
-        self.desk.tell_all(Timestamp::now());
+        self.desk.tell_all(self.now());
         self.settle(Instant::now() + LAST_COMMITS);
         tracing::info!(
             unanswered = self.on_the_wire.len(),
@@ -245,19 +250,13 @@ impl Dispatcher {
     // ---- intake ----
 
     fn take_in(&mut self) {
-        let now = Timestamp::now();
+        let now = self.now();
         while self.with.endpoints.is_restored(&mut self.restoration)
             && !self.is_memory_full()
             && let Some(taken) = self.lanes.take(now)
         {
-            match taken {
-                Taken::Record { lane, record } => self.taken(lane, &record, now),
-                Taken::OutOfRange { lane } => {
-                    if let Some(at) = self.lanes.at(lane) {
-                        self.member.begin_anew(at);
-                    }
-                }
-            }
+            let Taken { lane, record } = taken;
+            self.taken(lane, &record, now);
         }
     }
 
@@ -315,7 +314,7 @@ impl Dispatcher {
 
     /// Decides on tasks whose wait is over.
     fn wake_waiting(&mut self) {
-        let now = Timestamp::now();
+        let now = self.now();
         if self.desk.next_due().is_some_and(|due| due <= now) {
             self.at_desk(|desk, view| desk.wake(view, now));
         }
@@ -336,7 +335,7 @@ impl Dispatcher {
         while self.on_the_wire.len() < self.with.settings.endpoints.max_in_flight
             && self.member.lease().is_valid()
         {
-            let now = Timestamp::now();
+            let now = self.now();
             let next = self.at_desk(|desk, view| desk.next_to_send(view, now));
             let Some((task, compiled, revision)) = next else {
                 return;
@@ -348,8 +347,10 @@ impl Dispatcher {
     fn send(&mut self, task: HeldTask, compiled: Arc<Compiled>, revision: i64, now: Timestamp) {
         let number = self.on_the_wire.next_number();
         let (subscription, agent) = (&compiled.subscription, &self.with.settings.user_agent);
-        let keys = self.with.secrets.live(subscription, now);
-        let request = keys.and_then(|keys| request::of(&task, subscription, &keys, agent, now));
+        // What receivers and secrets are told is this process's clock, as everywhere.
+        let local = Timestamp::now();
+        let keys = self.with.secrets.live(subscription, local);
+        let request = keys.and_then(|keys| request::of(&task, subscription, &keys, agent, local));
         if let Some(due) = task.due {
             let tier = self.lanes.delay(task.lane);
             self.with.metrics.taken_up(tier, now.since(due));
@@ -358,7 +359,7 @@ impl Dispatcher {
         self.on_the_wire.add(number, flight);
         match request {
             Ok(request) => self.flights.launch(number, request),
-            Err(failure) => self.landed(Landed::not_sent(number, now, failure)),
+            Err(failure) => self.landed(Landed::not_sent(number, local, failure)),
         }
     }
 
@@ -369,7 +370,7 @@ impl Dispatcher {
     }
 
     fn landed(&mut self, landed: Landed) {
-        let now = Timestamp::now();
+        let now = self.now();
         match self.on_the_wire.back(landed.number, landed) {
             Back::Ours(flight, landed) => {
                 self.desk.landed(&flight.task.subscription, now);
@@ -385,7 +386,7 @@ impl Dispatcher {
     }
 
     fn conclude(&mut self, flight: InFlight, landed: &Landed) {
-        let now = Timestamp::now();
+        let now = self.now();
         let Some(exchange) = &landed.exchange else {
             // The lease had run out: nothing was sent.
             self.desk.unheard(&flight.task.subscription, now);
@@ -395,11 +396,13 @@ impl Dispatcher {
             task: &flight.task,
             compiled: &flight.compiled,
             revision: flight.revision,
-            started_at: landed.started_at,
+            started_at: self.with.clock.of_local(landed.started_at),
             exchange,
         };
         let jitter = rand::random();
-        self.at_desk(|desk, view| desk.conclude(sent, view, now, jitter));
+        // A wait begins when its beginning is certain.
+        let latest = self.with.clock.latest();
+        self.at_desk(|desk, view| desk.conclude(sent, view, latest, jitter));
     }
 
     // ---- commits ----
@@ -446,10 +449,13 @@ impl Dispatcher {
             return;
         }
         self.last_sweep = Instant::now();
-        let now = Timestamp::now();
+        let now = self.now();
         self.lanes.look_again();
         if self.restoration.is_over() {
             self.at_desk(|desk, view| desk.merge(view, now));
+        }
+        for at in self.lanes.astray() {
+            self.member.begin_anew(at);
         }
         self.make_room(now);
         if self.last_forgetting.elapsed() >= FORGET {
@@ -479,7 +485,7 @@ impl Dispatcher {
         if may_take_in && self.lanes.has_something_now() {
             return;
         }
-        let now = Timestamp::now();
+        let now = self.now();
         // Not for a record that is due but has no room: the loop would turn at full speed.
         let next_release = may_take_in.then(|| self.lanes.next_release()).flatten();
         let next_due = next_release.into_iter().chain(self.desk.next_due()).min();

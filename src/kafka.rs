@@ -1,6 +1,7 @@
 //! The only place that knows librdkafka: how its clients are set up, and what the cluster must look
 //! like.
 
+pub mod broker_clock;
 pub mod client_config;
 pub mod client_log;
 pub mod endpoint_reader;

@@ -48,4 +48,4 @@ pub use recorded_attempt::{RecordedAttempt, RecordedAttemptError};
 pub use reject::Reject;
 pub use subscription::{Subscription, SubscriptionError};
 pub use subscription_key::{SubscriptionKey, SubscriptionKeyError, is_key_part};
-pub use task::{TaskError, TaskHeaders, TaskRule};
+pub use task::{TaskError, TaskHeaders, TaskRule, is_trial};

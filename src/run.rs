@@ -5,6 +5,7 @@ mod dispatcher_settings;
 mod error;
 mod files;
 mod limits;
+mod partitions;
 mod unwritable;
 
 use std::sync::Arc;
@@ -17,16 +18,16 @@ use tokio_util::sync::CancellationToken;
 
 pub use error::RunError;
 
-use crate::config::{Config, EventTypeCheck, Start};
+use crate::config::{Config, EventTypeCheck, LostOffsets as LostOffsetsSetting, Start};
 use crate::dispatcher::{Dispatcher, Equipment};
 use crate::http;
 use crate::http::flights::Flights;
+use crate::kafka::broker_clock::BrokerClock;
 use crate::kafka::client_config;
 use crate::kafka::endpoint_reader::EndpointReader;
 use crate::kafka::event_type_reader::EventTypeReader;
 use crate::kafka::log_watch::LogWatch;
-use crate::kafka::member::{FirstStartRule, Member, MemberError, Settings};
-use crate::kafka::record::TopicPartition;
+use crate::kafka::member::{FirstStartRule, LostOffsets, Member, MemberError, Settings};
 use crate::kafka::router_tables::RouterTables;
 use crate::kafka::standstill::StandstillWatch;
 use crate::kafka::subscription_reader::SubscriptionReader;
@@ -125,6 +126,7 @@ pub fn run_in(
     let served = CancellationToken::new();
     runtime.spawn(server.serve(served.clone()));
 
+    let has_stamps = facts.is_none();
     let facts = match facts {
         Some(given) => given,
         None => match runtime.block_on(checked_facts(config, shutdown, &health))? {
@@ -165,7 +167,7 @@ pub fn run_in(
     let watch = Arc::new(LogWatch::start(
         &client_config::table_reader(config),
         config.telemetry.stuck_after,
-        tables(config, &facts, event_types.is_some()),
+        partitions::of_tables(config, &facts, event_types.is_some()),
         kafka_metrics.watch.clone(),
     )?);
     let process = Process {
@@ -183,6 +185,8 @@ pub fn run_in(
         endpoints: &endpoints,
         event_types: event_types.as_ref(),
         watch: &watch,
+        clock: BrokerClock::default(),
+        has_stamps,
         shutdown,
         kept_connections,
     };
@@ -273,6 +277,9 @@ struct Process<'a> {
     /// Where events are held against them.
     event_types: Option<&'a Arc<EventTypeReader>>,
     watch: &'a Arc<LogWatch>,
+    clock: BrokerClock,
+    /// Whether the cluster is one that stamps records and has transactions.
+    has_stamps: bool,
     shutdown: &'a CancellationToken,
     /// Connections to endpoints that may stay open.
     kept_connections: usize,
@@ -341,6 +348,11 @@ impl Process<'_> {
                 (Role::Router, Start::Latest) => FirstStartRule::Latest,
                 (Role::Router, Start::Earliest) | (Role::Dispatcher, _) => FirstStartRule::Earliest,
             },
+            traces: partitions::written_by(role, self.config, self.facts),
+            lost_offsets: match self.config.kafka.lost_offsets {
+                LostOffsetsSetting::Repeat => LostOffsets::Repeat,
+                LostOffsetsSetting::Stop => LostOffsets::Stop,
+            },
             confirmation: self.subscriptions.at().clone(),
             substitute: Box::new(move |record, error| {
                 unwritable::reject_of(record, error, &rejects)
@@ -350,6 +362,11 @@ impl Process<'_> {
                 role,
             },
             watch: Arc::clone(self.watch),
+            clock: self.clock.clone(),
+            clock_at: match role {
+                Role::Dispatcher if self.has_stamps => partitions::with_stamps(self.config),
+                Role::Dispatcher | Role::Router => None,
+            },
         }
     }
 
@@ -412,6 +429,7 @@ impl Process<'_> {
             settings: dispatcher_settings::of(config, self.facts, &self.instance, user_agent)?,
             metrics: DispatcherMetrics::register(self.registry, self.kafka_metrics)?,
             health: self.health.component(role.as_str(), Instant::now()),
+            clock: self.clock.clone(),
             standstills: StandstillWatch::new(
                 role,
                 config.telemetry.stuck_after.max(config.http.max_timeout),
@@ -444,19 +462,4 @@ fn may_go_on(health: &Component, shutdown: &CancellationToken) -> impl FnMut() -
         health.beat(Instant::now());
         !shutdown.is_cancelled()
     }
-}
-
-/// The partitions of the tables that every process reads.
-fn tables(config: &Config, facts: &ClusterFacts, reads_types: bool) -> Vec<TopicPartition> {
-    let partitions = |topic, count| {
-        let name: Arc<str> = config.topics.name(topic).into();
-        (0..count).map(move |partition| TopicPartition {
-            topic: Arc::clone(&name),
-            partition,
-        })
-    };
-    partitions(Topic::Subscriptions, 1)
-        .chain(partitions(Topic::Endpoints, facts.partitions))
-        .chain(partitions(Topic::EventTypes, i32::from(reads_types)))
-        .collect()
 }

@@ -7,6 +7,7 @@ use super::desk::Desk;
 use super::settings::Settings;
 use super::standing::Standing;
 use crate::clock::Timestamp;
+use crate::kafka::broker_clock::BrokerClock;
 use crate::kafka::endpoint_reader::EndpointReader;
 use crate::kafka::lanes::Lanes;
 use crate::kafka::standstill::StandstillWatch;
@@ -30,6 +31,8 @@ pub struct Equipment {
     pub metrics: DispatcherMetrics,
     /// How it says that it moves.
     pub health: Component,
+    /// By which it is judged what is due.
+    pub clock: BrokerClock,
     /// Which of its partitions do not.
     pub standstills: StandstillWatch,
 }

@@ -4,7 +4,7 @@
 //! A delay needs neither pause nor seek: a tier's queue is simply not polled while its head is not
 //! due. Records behind the head were appended later, so none of them can be due before it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::clock::Timestamp;
 use crate::kafka::member::{FirstStart, PartitionReader, Progress, ReadError, Start};
@@ -29,6 +29,8 @@ pub struct Lane {
     /// The watermark in the last transaction that was committed, and in the one under way.
     committed_watermark: i64,
     sent_watermark: i64,
+    /// Since when its position is known not to be on the log: nothing more comes.
+    astray: Option<Instant>,
 }
 
 /// What a lane has to give.
@@ -42,8 +44,6 @@ pub enum Next {
     Empty,
     /// The bound of unfinished offsets is reached.
     Full,
-    /// The position is not on the log.
-    OutOfRange,
 }
 
 impl Lane {
@@ -72,6 +72,7 @@ impl Lane {
             sent: revision,
             committed_watermark: watermark,
             sent_watermark: watermark,
+            astray: None,
         }
     }
 
@@ -132,7 +133,10 @@ impl Lane {
                 None => match self.reader.next() {
                     None => return Next::Empty,
                     Some(Ok(record)) => record,
-                    Some(Err(ReadError::OutOfRange)) => return Next::OutOfRange,
+                    Some(Err(ReadError::OutOfRange)) => {
+                        self.astray.get_or_insert_with(Instant::now);
+                        return Next::Empty;
+                    }
                     Some(Err(ReadError::Other(error))) => {
                         tracing::warn!(%error, topic = &*self.at().topic, partition = self.at().partition, "partition cannot be read");
                         continue;
@@ -208,6 +212,13 @@ impl Lane {
                 || self.tracker.outstanding() > 0
                 || self.tracker.revision() != self.committed,
         }
+    }
+
+    /// Whether it must begin anew: its position is not on the log, and what was taken of it is finished,
+    /// or has been given `patience` to be. What is in memory need not be lost with what retention removed.
+    pub fn must_begin_anew(&self, patience: Duration) -> bool {
+        self.astray
+            .is_some_and(|since| self.outstanding() == 0 || since.elapsed() >= patience)
     }
 
     /// The lowest offset that is not finished.

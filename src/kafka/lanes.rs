@@ -23,22 +23,18 @@ pub struct Lanes {
     turns: Turns,
 }
 
-/// What [`Lanes::take`] found.
+/// A record that was taken, now outstanding.
 #[derive(Debug)]
-pub enum Taken {
-    /// A record, now outstanding.
-    Record {
-        /// Where it came through.
-        lane: usize,
-        /// The record.
-        record: Incoming,
-    },
-    /// The position of this lane is not on its log.
-    OutOfRange {
-        /// Which.
-        lane: usize,
-    },
+pub struct Taken {
+    /// Where it came through.
+    pub lane: usize,
+    /// The record.
+    pub record: Incoming,
 }
+
+/// How long the tasks in memory of a partition whose position is not on its log may take, before they
+/// are dropped and it begins anew.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Lanes {
     /// Lanes for a new assignment. `delays` says how long records lie on each topic.
@@ -69,8 +65,7 @@ impl Lanes {
                 return None;
             }
             match current.next(now) {
-                Next::Record(record) => Some(Taken::Record { lane, record }),
-                Next::OutOfRange => Some(Taken::OutOfRange { lane }),
+                Next::Record(record) => Some(Taken { lane, record }),
                 Next::NotBefore | Next::Empty | Next::Full => None,
             }
         })
@@ -150,6 +145,13 @@ impl Lanes {
         for lane in &self.lanes {
             lane.look_again();
         }
+    }
+
+    /// The partitions that must begin anew ([`Lane::must_begin_anew`]).
+    pub fn astray(&self) -> impl Iterator<Item = &TopicPartition> {
+        let lanes = self.lanes.iter();
+        let astray = lanes.filter(|lane| lane.must_begin_anew(PATIENCE));
+        astray.map(Lane::at)
     }
 
     /// How each lane stands, in their order.

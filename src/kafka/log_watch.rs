@@ -26,6 +26,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// How often it is asked: ten times within what is too long, within these bounds.
 const OFTENEST: Duration = Duration::from_millis(500);
 const SELDOMEST: Duration = Duration::from_secs(30);
+/// How many events of a client are taken at a time.
+const MOST_EVENTS: usize = 1_000;
 
 /// See the module.
 pub struct LogWatch {
@@ -129,7 +131,19 @@ impl Worker {
         }
     }
 
+    /// Takes what the clients have to say of themselves, which is for the log: while brokers are away that is
+    /// more than one thing for each question.
+    fn drain(&self) {
+        for client in [&self.committed, &self.uncommitted] {
+            let mut left = MOST_EVENTS;
+            while left > 0 && client.poll(Duration::ZERO).is_some() {
+                left -= 1;
+            }
+        }
+    }
+
     fn look(&mut self, shared: &Shared) {
+        self.drain();
         let mut by_topic: BTreeMap<Arc<str>, Vec<i32>> = BTreeMap::new();
         for partition in shared
             .read

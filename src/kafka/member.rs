@@ -25,7 +25,9 @@ mod error;
 mod event;
 mod group;
 mod lease;
+mod lost_offsets;
 mod metadata;
+mod next_version;
 mod producer;
 mod settings;
 mod start;
@@ -35,6 +37,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
 
@@ -43,6 +46,7 @@ pub use error::MemberError;
 pub use event::Event;
 pub use group::{PartitionReader, ReadError};
 pub use lease::Lease;
+pub use lost_offsets::LostOffsets;
 pub use metadata::{FirstStart, Progress};
 pub use settings::Settings;
 pub use start::{FirstStartRule, OutOfRange, Start};
@@ -72,6 +76,13 @@ pub struct Member {
     group: GroupConsumer,
     committer: Committer,
     first_start: FirstStartRule,
+    /// For a look at what the group has left.
+    reader: ClientConfig,
+    traces: Vec<TopicPartition>,
+    lost_offsets: LostOffsets,
+    /// Whether the group is known to have noted something, and is therefore not new.
+    has_notes: bool,
+    has_said_lost: bool,
     /// The topics that were there when this process began; none: not said.
     began_with: Option<HashSet<String>>,
     waker: Waker,
@@ -79,6 +90,8 @@ pub struct Member {
     confirmation: Confirmation,
     writer: u64,
     sequence: u64,
+    /// Which cluster this is, as a hash of its id; none while it is not known.
+    log: Option<u64>,
     epochs: u64,
     epoch: Option<Epoch>,
     /// Partitions whose position is not on their log.
@@ -116,9 +129,19 @@ impl Member {
             match TransactionalProducer::initialise(
                 settings.role,
                 settings.producer.clone(),
+                settings.clock.clone(),
                 Duration::from_secs(5),
             ) {
-                Ok(producer) => break producer,
+                Ok(producer) => {
+                    // Before anything is due: by whose clock that is must be known by then.
+                    let asked = match &settings.clock_at {
+                        Some(at) => producer.ask_for_the_time(at),
+                        None => Some(producer),
+                    };
+                    if let Some(producer) = asked {
+                        break producer;
+                    }
+                }
                 Err(error @ (KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_))) => {
                     return Err(MemberError::Client(error));
                 }
@@ -135,6 +158,7 @@ impl Member {
             group.lookups(),
             settings.substitute,
             settings.metrics,
+            settings.clock_at,
             waker.clone(),
         )
         .map_err(|_| MemberError::CommitterGone)?;
@@ -154,12 +178,18 @@ impl Member {
             group,
             committer,
             first_start: settings.first_start,
+            reader: settings.consumer,
+            traces: settings.traces,
+            lost_offsets: settings.lost_offsets,
+            has_notes: false,
+            has_said_lost: false,
             began_with: None,
             waker,
             lease: Lease::new(settings.session_timeout),
             confirmation,
             writer,
             sequence: 0,
+            log: None,
             epochs: 0,
             epoch: None,
             astray: HashSet::new(),
@@ -258,6 +288,7 @@ impl Member {
             stamp: Stamp {
                 writer: self.writer,
                 sequence: self.sequence,
+                log: self.log,
             },
         });
     }

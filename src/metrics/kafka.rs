@@ -25,6 +25,8 @@ pub struct KafkaMetrics {
     transaction_records: HistogramVec,
     assigned_partitions: IntGaugeVec,
     offset_out_of_range: IntCounterVec,
+    retention_lost: IntCounterVec,
+    offsets_lost: IntCounterVec,
     rejects: IntCounterVec,
     /// Tasks that came to an end, by `outcome`: `delivered`, `dead`, `cancelled`. Both roles give up.
     pub(super) deliveries: IntCounterVec,
@@ -77,6 +79,18 @@ impl KafkaMetrics {
                 "Offsets that a partition does not hold any more: records may be lost",
                 &["topic"],
             )?,
+            retention_lost: counters(
+                registry,
+                "hooktide_retention_lost_offsets_total",
+                "Offsets that retention passed over before they were done",
+                &["topic"],
+            )?,
+            offsets_lost: counters(
+                registry,
+                "hooktide_offsets_lost_total",
+                "Times that a group was found without offsets though it has run before",
+                &["role"],
+            )?,
             rejects: counters(
                 registry,
                 "hooktide_rejects_total",
@@ -127,6 +141,18 @@ impl KafkaMetrics {
     /// A position that is not on its log.
     pub fn out_of_range(&self, topic: &str) {
         self.offset_out_of_range.with_label_values(&[topic]).inc();
+    }
+
+    /// A role's group has lost its offsets.
+    pub fn lost_offsets(&self, role: &str) {
+        self.offsets_lost.with_label_values(&[role]).inc();
+    }
+
+    /// Retention has passed over as many offsets that were not done.
+    pub fn lost_by_retention(&self, topic: &str, offsets: i64) {
+        self.retention_lost
+            .with_label_values(&[topic])
+            .inc_by(u64::try_from(offsets).unwrap_or(0));
     }
 
     /// A task was given up.

@@ -7,8 +7,14 @@
 //! [started_at]            varint, zigzag          [partitions_at_start]  varint
 //! base, run count         varints
 //! gap, length             varints, for every run: unfinished offsets before it, finished ones
+//! [tag, length, bytes]    two varints and so many bytes, for every addition
 //! checksum                CRC-32 (IEEE) of all bytes before it, big-endian
 //! ```
+//!
+//! **It can grow.** All up to the runs is read by every version, and never changes under the number 1.
+//! What a version has more to say is an addition: those who do not know its tag read over it, so an older
+//! version can take a group over from a newer one and knows all that is finished. An addition must
+//! therefore be one whose absence does no harm. Tag 1 is [`CommitMetadata::log`].
 //!
 //! **It always fits.** Kafka allows 4,096 bytes (`offset.metadata.max.bytes`): less the prefix of
 //! 11, base64 holds 3,063 bytes. All but the runs take at most 51 (three varints of 10, flags 1,
@@ -17,7 +23,8 @@
 //! most five reach 128, 705 bytes. Lengths: 3 bytes each up to 2²¹ − 1, 2,100 bytes, and beyond at
 //! most one more for every 2²¹ offsets of the span; at [`MAX_SPAN`](super::MAX_SPAN) = 2²⁸ that is
 //! 128. A jump of the consumer can exceed the span by one run, a jump at the end by one more, of at
-//! most 9 bytes each: 12. Together 2,945. Run lengths alone suffice, no bitmap is needed.
+//! most 9 bytes each: 12. Together 2,945. Run lengths alone suffice, no bitmap is needed. Of the 67 bytes
+//! that are left additions may take 60.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -32,6 +39,9 @@ const APPLICATION: &str = "hooktide:";
 const PREFIX: &str = "hooktide:1:";
 const MAX_BODY_BYTES: usize = (MAX_TEXT_BYTES - PREFIX.len()) / 4 * 3;
 const CHECKSUM_BYTES: usize = 4;
+/// The most that additions may take.
+const ADDITION_BYTES: usize = 60;
+const LOG: u64 = 1;
 
 const HAS_STARTED_AT: u64 = 1;
 const HAS_PARTITIONS_AT_START: u64 = 2;
@@ -51,6 +61,11 @@ pub struct CommitMetadata {
     pub partitions_at_start: Option<u32>,
     /// What is finished; its base is the committed offset.
     pub finished: FinishedSet,
+    /// Which cluster's log the offsets are of (a hash of its id): a tool that carries groups over to a
+    /// copy carries this text along, and offsets of the one say nothing of the other.
+    pub log: Option<u64>,
+    /// What a newer version has added, by tag. Read over, and not written again.
+    pub newer: Vec<(u64, Vec<u8>)>,
 }
 
 /// Why a text is no metadata of ours for the offset that it came with. The caller warns and goes on
@@ -84,9 +99,9 @@ pub enum MetadataError {
     /// A flag that version 1 does not have.
     #[error("flags {0:#x} are unknown")]
     UnknownFlags(u64),
-    /// The content goes on after the last run.
-    #[error("{0} bytes follow the last run")]
-    TrailingBytes(usize),
+    /// An addition of a known tag that stands twice or has another length.
+    #[error("addition {0} is none")]
+    Addition(u64),
     /// Written for another offset than the one it came with.
     #[error("made for offset {base}, but {committed} is committed")]
     OtherOffset {
@@ -95,6 +110,9 @@ pub enum MetadataError {
         /// The offset that Kafka gave with it.
         committed: i64,
     },
+    /// Carried over from another cluster: its offsets are of another log.
+    #[error("made for a log of another cluster")]
+    OtherCluster,
     /// Claims that records are finished which do not exist (a truncated or re-created topic).
     #[error("the finished run that ends at {end} is beyond the log's end {log_end}")]
     BeyondLogEnd {
@@ -129,7 +147,8 @@ impl CommitMetadata {
         }
         put(&mut head, self.finished.base().cast_unsigned());
 
-        let room = MAX_BODY_BYTES - CHECKSUM_BYTES - head.len() - COUNT_BYTES;
+        let additions = self.additions();
+        let room = MAX_BODY_BYTES - CHECKSUM_BYTES - head.len() - COUNT_BYTES - additions.len();
         let (mut runs, mut count, mut after) = (Vec::new(), 0, self.finished.base());
         for run in self.finished.runs() {
             let before = runs.len();
@@ -146,10 +165,26 @@ impl CommitMetadata {
         let mut body = head;
         put(&mut body, count);
         body.append(&mut runs);
+        body.extend(additions);
         body.extend(crc32fast::hash(&body).to_be_bytes());
         let mut text = PREFIX.to_owned();
         URL_SAFE_NO_PAD.encode_string(body, &mut text);
         text
+    }
+
+    fn additions(&self) -> Vec<u8> {
+        let log = self.log.map(|log| (LOG, log.to_be_bytes().to_vec()));
+        let mut all = Vec::new();
+        for (tag, value) in log.iter().chain(&self.newer) {
+            let before = all.len();
+            put(&mut all, *tag);
+            put(&mut all, value.len() as u64);
+            all.extend(value);
+            if all.len() > ADDITION_BYTES {
+                all.truncate(before);
+            }
+        }
+        all
     }
 
     /// Reads the text that came with a committed offset. `log_end` is the partition's end offset,
@@ -198,6 +233,17 @@ impl CommitMetadata {
         }
     }
 
+    /// The same, if it is of this log. Where either is not known, it is taken to be.
+    ///
+    /// # Errors
+    /// [`MetadataError::OtherCluster`].
+    pub fn of_log(self, log: Option<u64>) -> Result<Self, MetadataError> {
+        match (self.log, log) {
+            (Some(one), Some(other)) if one != other => Err(MetadataError::OtherCluster),
+            (_, _) => Ok(self),
+        }
+    }
+
     fn read(mut reader: Reader<'_>) -> Result<Self, MetadataError> {
         let writer = reader.varint("writer")?;
         let sequence = reader.varint("sequence")?;
@@ -231,8 +277,20 @@ impl CommitMetadata {
             };
             runs.push(advance("gap")?..advance("length")?);
         }
-        if !reader.0.is_empty() {
-            return Err(MetadataError::TrailingBytes(reader.0.len()));
+        let (mut log, mut newer) = (None, Vec::new());
+        while !reader.0.is_empty() {
+            let tag = reader.varint("addition")?;
+            let length = reader.number("addition")?;
+            let (value, rest) = reader
+                .0
+                .split_at_checked(length)
+                .ok_or(MetadataError::Truncated("addition"))?;
+            reader.0 = rest;
+            match (tag, <[u8; 8]>::try_from(value)) {
+                (LOG, Ok(bytes)) if log.is_none() => log = Some(u64::from_be_bytes(bytes)),
+                (LOG, _) => return Err(MetadataError::Addition(tag)),
+                (_, _) => newer.push((tag, value.to_vec())),
+            }
         }
         Ok(Self {
             writer,
@@ -240,6 +298,8 @@ impl CommitMetadata {
             started_at,
             partitions_at_start,
             finished: FinishedSet::from_runs(base, runs)?,
+            log,
+            newer,
         })
     }
 }

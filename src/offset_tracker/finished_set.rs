@@ -116,6 +116,15 @@ impl FinishedSet {
         offset < self.base || self.runs.get(above).is_some_and(|run| run.start <= offset)
     }
 
+    /// How many offsets from the base up to `end`, exclusive, are not known to be finished.
+    pub fn unfinished_below(&self, end: i64) -> i64 {
+        let finished = self.runs.iter().map(|run| {
+            let (from, to) = (run.start.min(end), run.end.min(end));
+            to - from
+        });
+        (end - self.base).max(0) - finished.sum::<i64>()
+    }
+
     /// The runs of finished offsets above the base, ascending.
     pub fn runs(&self) -> &[Range<i64>] {
         &self.runs
@@ -173,6 +182,16 @@ mod tests {
         let alternating = (0..700).map(|n| 2 * n + 1..2 * n + 2);
         assert_eq!(FinishedSet::from_runs(0, alternating).unwrap().end(), 1_400);
         assert!(FinishedSet::from_runs(0, (0..).map(|n| 2 * n + 1..2 * n + 2)).is_err());
+    }
+
+    #[test]
+    fn counts_what_is_not_finished_below_an_offset() {
+        let set = FinishedSet::from_runs(5, [6..8, 9..10]).unwrap();
+        let counts = (3..13).map(|end| set.unfinished_below(end));
+        // Offsets 5 and 8 are not, and all from 10 on.
+        let expected = [0, 0, 0, 1, 1, 1, 2, 2, 3, 4];
+        assert_eq!(counts.collect::<Vec<_>>(), expected);
+        assert_eq!(FinishedSet::empty(4).unfinished_below(9), 5);
     }
 
     #[test]

@@ -201,6 +201,11 @@ impl TaskHeaders {
     }
 }
 
+/// Whether the headers with these names are those of a trial's task.
+pub fn is_trial<'a>(mut names: impl Iterator<Item = &'a str>) -> bool {
+    names.any(|name| name == TEST)
+}
+
 fn is_known(name: &str) -> bool {
     KNOWN.contains(&name)
 }

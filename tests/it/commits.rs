@@ -32,6 +32,8 @@ fn foreign() -> anyhow::Result<[(String, &'static str); PARTITIONS as usize]> {
             started_at: None,
             partitions_at_start: None,
             finished: FinishedSet::from_runs(base, [run])?,
+            log: None,
+            newer: Vec::new(),
         };
         Ok(metadata.encode())
     };

@@ -20,6 +20,8 @@ mod commits;
 mod delivery;
 /// `hooktide dev`, all in one process.
 mod dev;
+/// Offsets that are lost, and topics that are restored.
+mod disasters;
 /// Endpoints that are disabled, paused, and told about.
 mod endpoints;
 /// The catalogue of event types, and tests of subscriptions.
@@ -28,6 +30,8 @@ mod event_types;
 mod examples;
 /// Events that are not plain JSON: CloudEvents, Avro, JSON Schema, and the registry of schemas.
 mod forms;
+/// Long halts, and retention that passes meanwhile.
+mod halts;
 /// No endpoint can hurt another.
 mod isolation;
 /// Topics whose records become events by a mapping.
@@ -60,6 +64,8 @@ mod stuck;
 mod table;
 /// What operators see: health, metrics, logs, and no secrets.
 mod telemetry;
+/// Versions, ladders and clocks that change or differ under traffic.
+mod upgrades;
 
 mod support;
 
@@ -103,5 +109,8 @@ fn main() -> ExitCode {
         outages::tests(),
         anew::tests(),
         stuck::tests(),
+        halts::tests(),
+        upgrades::tests(),
+        disasters::tests(),
     ])
 }

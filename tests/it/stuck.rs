@@ -10,7 +10,7 @@ use crate::support::free_port::free_port;
 use crate::support::kafka::NewRecord;
 use crate::support::process::Process;
 use crate::support::receiver::{Answer, Receiver};
-use crate::support::scene::{SOON, Scene, event};
+use crate::support::scene::{BOTH, READY, SOON, Scene, event};
 use crate::support::{Bed, Outcome, tests};
 
 tests! {
@@ -127,7 +127,6 @@ async fn a_partition_that_does_not_move_is_seen(bed: Bed) -> Outcome {
     let settings = [
         STUCK_AFTER,
         ("retry.tiers", r#"["1h"]"#),
-        ("schema_registry.urls", &nowhere),
         ("http.max_timeout", "1s"),
         ("http.timeout", "1s"),
         ("http.connect_timeout", "1s"),
@@ -139,7 +138,10 @@ async fn a_partition_that_does_not_move_is_seen(bed: Bed) -> Outcome {
         let members = json!({"retry": {"schedule": [wait]}});
         scene.subscribe(key, "/hook", members).await?;
     }
-    let process = scene.run("a").await?;
+    // Of the process alone: a command would want to be answered.
+    let registry = [("schema_registry.urls", nowhere.as_str())];
+    let process = scene.installation.start_with(BOTH, &registry)?;
+    process.wait_ready(READY).await?;
     let plain = NewRecord {
         partition: Some(1),
         ..NewRecord::value(event("evt_1", json!({})).to_string())

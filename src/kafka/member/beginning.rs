@@ -2,10 +2,18 @@
 
 use std::time::Duration;
 
+use rdkafka::error::KafkaResult;
+
 use super::group::{Lookups, Rebalance};
+use super::lost_offsets::{self, LostOffsets};
 use super::start::{self, GroupBeginning};
 use super::{Epoch, Event, Member, MemberError, Progress, Start};
 use crate::kafka::record::TopicPartition;
+
+/// How long the cluster may take to say which it is; it has said so with its first answer.
+const CLUSTER: Duration = Duration::from_secs(1);
+/// How long the group's notes may take.
+const NOTES: Duration = Duration::from_secs(3);
 
 impl Member {
     /// Begins an epoch with these partitions once it is known where, or hears that it is void.
@@ -31,7 +39,7 @@ impl Member {
             }
             // The last epoch's transaction first: it may yet move these offsets.
             if self.has_given_up()
-                && let Some(starts) = self.starting_points(&lookups, &partitions, position)
+                && let Some(starts) = self.starting_points(&lookups, &partitions, position)?
             {
                 break starts;
             }
@@ -88,14 +96,32 @@ impl Member {
         lookups: &Lookups,
         partitions: &[TopicPartition],
         position: i64,
-    ) -> Option<Vec<Start>> {
+    ) -> Result<Option<Vec<Start>>, MemberError> {
+        self.log = self.log.or_else(|| lookups.cluster(CLUSTER));
+        let has_run = match self.has_run_before(lookups) {
+            Ok(has_run) => has_run,
+            Err(error) => {
+                tracing::warn!(role = self.role, %error, "it is not known yet whether the group is new");
+                return Ok(None);
+            }
+        };
         let beginning = GroupBeginning {
+            has_run,
+            log: self.log,
             rule: self.first_start,
             began_with: self.began_with.as_ref(),
             noted_at: self.confirmation.at(),
         };
         match start::starting_points(lookups, partitions, &beginning) {
             Ok(points) => {
+                if points.is_lost && !std::mem::replace(&mut self.has_said_lost, true) {
+                    let metrics = &self.metrics.all;
+                    let said =
+                        lost_offsets::report(self.role, metrics, &points.starts, self.lost_offsets);
+                    if self.lost_offsets == LostOffsets::Stop {
+                        return Err(MemberError::OffsetsLost(said));
+                    }
+                }
                 self.confirmation.group_start = points.group_start;
                 if !points.is_decision {
                     let mut starts = points.starts;
@@ -103,13 +129,12 @@ impl Member {
                         .iter_mut()
                         .filter(|start| self.astray.contains(&start.at));
                     for start in astray {
-                        start::from_log_start(lookups, start)
-                            .inspect_err(|error| {
-                                tracing::warn!(role = self.role, %error, "the log's start is not known");
-                            })
-                            .ok()?;
+                        if let Err(error) = start::from_log_start(lookups, start) {
+                            tracing::warn!(role = self.role, %error, "the log's start is not known");
+                            return Ok(None);
+                        }
                     }
-                    return Some(starts);
+                    return Ok(Some(starts));
                 }
                 // Committed at once, and acted upon as it is read back: who is told that this
                 // group is ready must be able to count on it, whatever happens next.
@@ -122,7 +147,21 @@ impl Member {
                 );
             }
         }
-        None
+        Ok(None)
+    }
+
+    /// Whether the group has run before. Only asked while it has noted nothing, and then before its
+    /// offsets are: whoever runs has noted something before it leaves traces.
+    fn has_run_before(&mut self, lookups: &Lookups) -> KafkaResult<bool> {
+        if self.has_notes {
+            return Ok(false);
+        }
+        let at = std::slice::from_ref(self.confirmation.at());
+        self.has_notes = lookups.committed(at, NOTES)?.iter().any(Option::is_some);
+        match self.has_notes {
+            true => Ok(false),
+            false => lost_offsets::has_run_before(&self.reader, lookups, &self.traces),
+        }
     }
 
     /// Has the group commit where partitions begin that it never had before.

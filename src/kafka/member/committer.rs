@@ -28,13 +28,17 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::group::Lookups;
 use super::producer::{TransactionalProducer, Trouble};
 use super::transaction::Transaction;
-use crate::kafka::record::Outgoing;
+use crate::kafka::broker_clock::BrokerClock;
+use crate::kafka::record::{Outgoing, TopicPartition};
 use crate::metrics::RoleKafkaMetrics;
 use crate::wake::Waker;
 
 /// How long to wait after the first failure; doubled with each further one up to the last.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
+
+/// How often a thread without work looks whether it should ask for the time.
+const GLANCE: Duration = Duration::from_secs(10);
 
 /// How a transaction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,15 +69,18 @@ impl Committer {
         lookups: Lookups,
         substitute: Substitute,
         metrics: RoleKafkaMetrics,
+        clock_at: Option<TopicPartition>,
         waker: Waker,
     ) -> std::io::Result<Self> {
         let (jobs, inbox) = bounded::<Transaction>(1);
         let (outbox, verdicts) = bounded(1);
         let epoch = Arc::new(AtomicU64::new(0));
-        let (role, config) = producer.identity();
+        let (role, config, clock) = producer.identity();
         let mut worker = Worker {
             role,
             config,
+            clock,
+            clock_at,
             producer: Some(producer),
             lookups,
             substitute,
@@ -83,7 +90,7 @@ impl Committer {
         let thread = thread::Builder::new()
             .name("committer".into())
             .spawn(move || {
-                while let Ok(transaction) = inbox.recv() {
+                while let Some(transaction) = worker.next(&inbox) {
                     let verdict = worker.carry_through(transaction);
                     if outbox.send(verdict).is_err() {
                         return;
@@ -190,6 +197,9 @@ impl Committer {
 struct Worker {
     role: &'static str,
     config: ClientConfig,
+    clock: BrokerClock,
+    /// Where a broker is asked for the time; none: nowhere.
+    clock_at: Option<TopicPartition>,
     producer: Option<TransactionalProducer>,
     lookups: Lookups,
     substitute: Substitute,
@@ -198,6 +208,26 @@ struct Worker {
 }
 
 impl Worker {
+    /// The next transaction; none: there will be no more. Asks for the time meanwhile, when that has not
+    /// come along with anything for long.
+    fn next(&mut self, inbox: &Receiver<Transaction>) -> Option<Transaction> {
+        loop {
+            match inbox.recv_timeout(GLANCE) {
+                Ok(transaction) => return Some(transaction),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => self.ask_for_the_time(),
+            }
+        }
+    }
+
+    fn ask_for_the_time(&mut self) {
+        if let Some(at) = self.clock_at.as_ref().filter(|_| self.clock.is_vague())
+            && let Some(producer) = self.producer.take().or_else(|| self.rebuilt())
+        {
+            self.producer = producer.ask_for_the_time(at);
+        }
+    }
+
     fn carry_through(&mut self, mut transaction: Transaction) -> Verdict {
         let started = Instant::now();
         let mut backoff = FIRST_BACKOFF;
@@ -282,7 +312,7 @@ impl Worker {
 
     fn rebuilt(&self) -> Option<TransactionalProducer> {
         let timeout = Duration::from_secs(10);
-        TransactionalProducer::initialise(self.role, self.config.clone(), timeout)
+        TransactionalProducer::initialise(self.role, self.config.clone(), self.clock.clone(), timeout)
             .inspect(|_| tracing::info!(role = self.role, "transactional producer made anew"))
             .inspect_err(|error| {
                 tracing::warn!(role = self.role, %error, "transactional producer could not be initialised");

@@ -55,6 +55,7 @@ impl Confirmation {
         let stamp = Stamp {
             writer,
             sequence: 0,
+            log: None,
         };
         let (outbox, answers) = bounded(1);
         let thread = thread::Builder::new()

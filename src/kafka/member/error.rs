@@ -8,6 +8,11 @@ pub enum MemberError {
     /// Another process runs with this `instance_id`.
     #[error("another process has taken over this instance id (instance_id must be unique): {0}")]
     InstanceFenced(String),
+    /// The group has no committed offsets though it has run before.
+    #[error(
+        "the group has lost its committed offsets ({0}): set them by Kafka's tools, or have all of that done again by `kafka.lost_offsets = \"repeat\"`"
+    )]
+    OffsetsLost(String),
     /// librdkafka cannot go on.
     #[error("the consumer failed for good: {0}")]
     Fatal(String),

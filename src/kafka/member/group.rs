@@ -18,6 +18,7 @@ use rdkafka::consumer::{
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use sha2::{Digest, Sha256};
 
 use super::metadata::{Progress, Stamp};
 use crate::kafka::client_log::ClientLog;
@@ -274,6 +275,13 @@ impl Lookups {
             element.set_metadata(one.metadata(stamp));
         }
         self.0.commit(&list, CommitMode::Sync)
+    }
+
+    /// Which cluster this is, as a hash of its id. None: it does not say.
+    pub(super) fn cluster(&self, timeout: Duration) -> Option<u64> {
+        let id = self.0.client().fetch_cluster_id(timeout)?;
+        let hash = Sha256::digest(id.as_bytes());
+        hash.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
     }
 
     /// The names of all topics.

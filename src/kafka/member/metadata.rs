@@ -1,6 +1,7 @@
 //! What a commit says beside the offset: who wrote it, in which turn, and what is finished above
 //! the offset.
 
+use super::next_version;
 use crate::clock::Timestamp;
 use crate::kafka::record::TopicPartition;
 use crate::offset_tracker::{CommitMetadata, FinishedSet};
@@ -11,6 +12,8 @@ use crate::offset_tracker::{CommitMetadata, FinishedSet};
 pub(super) struct Stamp {
     pub writer: u64,
     pub sequence: u64,
+    /// Which cluster's log the offsets are of, where that is known.
+    pub log: Option<u64>,
 }
 
 impl Stamp {
@@ -51,6 +54,8 @@ impl Progress {
             started_at: self.first_start.at,
             partitions_at_start: self.first_start.partitions,
             finished: self.finished.clone(),
+            log: stamp.log,
+            newer: next_version::additions(),
         }
         .encode()
     }

@@ -6,20 +6,25 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders, Timestamp};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext, PurgeConfig};
 use rdkafka::util::Timeout;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
+use super::next_version;
 use super::transaction::Transaction;
+use crate::clock;
+use crate::kafka::broker_clock::BrokerClock;
 use crate::kafka::client_log::ClientLog;
-use crate::kafka::record::Outgoing;
+use crate::kafka::record::{Outgoing, TopicPartition};
 
 /// How long to wait for delivery reports between two looks. Not by a timed `poll`: rust-rdkafka counts
 /// in whole milliseconds, and turns at full speed through the last one of every call.
 const GLANCE: Duration = Duration::from_micros(250);
 /// How long one call to abort may take before it is made again.
 const ABORT: Duration = Duration::from_secs(2);
+/// How long a broker may take to stamp a record that is sent for its time.
+const TIME: Duration = Duration::from_secs(5);
 /// Retriable errors in a row after which the producer counts as broken.
 const MOST_RETRIES: u32 = 10;
 
@@ -28,6 +33,7 @@ pub(super) struct TransactionalProducer {
     role: &'static str,
     config: ClientConfig,
     client: BaseProducer<Context>,
+    clock: BrokerClock,
 }
 
 /// Why an attempt at a transaction ended without a commit.
@@ -48,23 +54,27 @@ impl TransactionalProducer {
     pub(super) fn initialise(
         role: &'static str,
         config: ClientConfig,
+        clock: BrokerClock,
         timeout: Duration,
     ) -> KafkaResult<Self> {
         let client: BaseProducer<Context> = config.create_with_context(Context {
             log: ClientLog::new(role),
             failures: Mutex::default(),
+            clock: clock.clone(),
+            began: Mutex::new(Instant::now()),
         })?;
         client.init_transactions(timeout)?;
         Ok(Self {
             role,
             config,
             client,
+            clock,
         })
     }
 
     /// What a successor is initialised with.
-    pub(super) fn identity(&self) -> (&'static str, ClientConfig) {
-        (self.role, self.config.clone())
+    pub(super) fn identity(&self) -> (&'static str, ClientConfig, BrokerClock) {
+        (self.role, self.config.clone(), self.clock.clone())
     }
 
     /// Makes one transaction durable, or says why not. After an error other than
@@ -74,7 +84,7 @@ impl TransactionalProducer {
         transaction: &Transaction,
         is_cancelled: &impl Fn() -> bool,
     ) -> Result<(), Trouble> {
-        self.client.context().failures().clear();
+        self.client.context().begin();
         self.client
             .begin_transaction()
             .map_err(|error| Trouble::Rebuild {
@@ -99,6 +109,26 @@ impl TransactionalProducer {
             .map_err(|error| trouble(error, true))
     }
 
+    /// Has a broker stamp a record that nobody ever reads, for the time by its clock: its transaction is
+    /// aborted. None: that failed, and the producer is given up.
+    pub(super) fn ask_for_the_time(self, at: &TopicPartition) -> Option<Self> {
+        self.client.context().begin();
+        let asked = self.client.begin_transaction().and_then(|()| {
+            let record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&at.topic, 0)
+                .partition(at.partition)
+                .payload(b"");
+            self.client.send(record).map_err(|(error, _)| error)
+        });
+        let deadline = Instant::now() + TIME;
+        while asked.is_ok() && self.client.in_flight_count() > 0 && Instant::now() < deadline {
+            self.look();
+        }
+        if let Err(error) = asked {
+            tracing::warn!(role = self.role, %error, "the time by the broker's clock is not known");
+        }
+        self.abort()
+    }
+
     fn send(
         &self,
         index: usize,
@@ -106,7 +136,7 @@ impl TransactionalProducer {
         is_cancelled: &impl Fn() -> bool,
     ) -> Result<(), Trouble> {
         let mut native = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&record.topic, index)
-            .headers(record.native_headers());
+            .headers(headers(record));
         native.partition = record.partition;
         native.key = record.key.as_deref();
         native.payload = record.value.as_deref();
@@ -214,9 +244,21 @@ impl TransactionalProducer {
 struct Context {
     log: ClientLog,
     failures: Mutex<Vec<(usize, KafkaError)>>,
+    clock: BrokerClock,
+    /// When the attempt under way began, before which nothing of it was sent.
+    began: Mutex<Instant>,
 }
 
 impl Context {
+    fn begin(&self) {
+        self.failures().clear();
+        *self.began() = Instant::now();
+    }
+
+    fn began(&self) -> MutexGuard<'_, Instant> {
+        self.began.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn failures(&self) -> MutexGuard<'_, Vec<(usize, KafkaError)>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -236,9 +278,27 @@ impl ProducerContext for Context {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, record: usize) {
-        if let Err((error, _)) = result {
-            self.failures().push((record, error.clone()));
+        match result {
+            Ok(message) => {
+                if let Timestamp::LogAppendTime(millis) = message.timestamp() {
+                    let began = *self.began();
+                    self.clock
+                        .learn(clock::Timestamp::from_millis(millis), began);
+                }
+            }
+            Err((error, _)) => self.failures().push((record, error.clone())),
         }
+    }
+}
+
+fn headers(record: &Outgoing) -> OwnedHeaders {
+    let headers = record.native_headers();
+    match next_version::header() {
+        Some((key, value)) => headers.insert(Header {
+            key,
+            value: Some(value),
+        }),
+        None => headers,
     }
 }
 

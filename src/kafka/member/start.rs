@@ -16,7 +16,7 @@ use super::metadata::FirstStart;
 use crate::clock::Timestamp;
 use crate::kafka::record::TopicPartition;
 use crate::metrics::KafkaMetrics;
-use crate::offset_tracker::{CommitMetadata, FinishedSet};
+use crate::offset_tracker::{CommitMetadata, FinishedSet, MetadataError};
 
 /// How long one question to the cluster may take; the caller asks again.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
@@ -42,6 +42,8 @@ pub struct Start {
     pub first_start: FirstStart,
     /// Whether the group had a committed offset for it.
     pub committed: bool,
+    /// How many offsets its log has.
+    pub retained: i64,
     /// Set when the committed offset is not on the log any more.
     pub out_of_range: Option<OutOfRange>,
 }
@@ -49,12 +51,15 @@ pub struct Start {
 /// A committed offset that is not on the log: retention passed over it, or the topic was made anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfRange {
-    /// What was committed.
+    /// What was committed, or how far the partition was read.
     pub committed: i64,
     /// The first offset on the log.
     pub log_start: i64,
     /// The last stable offset.
     pub log_end: i64,
+    /// How many offsets below the log's start were not known to be finished: at least as many as the
+    /// records that are lost, as markers of transactions count too. 0 where retention is not the reason.
+    pub lost: i64,
 }
 
 /// Where an assignment begins.
@@ -64,6 +69,8 @@ pub(super) struct StartingPoints {
     /// When the group began, if that was under [`FirstStartRule::Latest`]; noted beside the
     /// confirmation partition's position, so that it is known before any event was read.
     pub group_start: Option<Timestamp>,
+    /// Whether it had offsets once, and has none.
+    pub is_lost: bool,
     /// Whether something was decided here that must be committed before it is acted upon.
     pub is_decision: bool,
 }
@@ -71,8 +78,12 @@ pub(super) struct StartingPoints {
 /// What is known of the group's beginning beside its commits.
 pub(super) struct GroupBeginning<'a> {
     pub rule: FirstStartRule,
+    /// Whether the group has run before, if it has no offsets.
+    pub has_run: bool,
     /// The topics that were there when this process began; none: not known.
     pub began_with: Option<&'a HashSet<String>>,
+    /// Which cluster this is ([`CommitMetadata::log`]).
+    pub log: Option<u64>,
     /// The partition at whose position the group notes its start.
     pub noted_at: &'a TopicPartition,
 }
@@ -93,9 +104,11 @@ pub(super) fn starting_points(
     let starts = if partitions.is_empty() {
         Vec::new()
     } else {
-        resumed_starts(lookups, partitions, &committed)?
+        resumed_starts(lookups, partitions, &committed, beginning.log)?
     };
+    let has_none = note.is_none() && starts.iter().all(|start| !start.committed);
     let mut points = StartingPoints {
+        is_lost: beginning.has_run && has_none && !starts.is_empty(),
         is_decision: beginning.rule == FirstStartRule::Latest
             && (note.is_none() || starts.iter().any(|start| !start.committed)),
         group_start: note.as_ref().and_then(|(offset, metadata)| {
@@ -115,6 +128,7 @@ fn resumed_starts(
     lookups: &Lookups,
     partitions: &[TopicPartition],
     committed: &[Option<(i64, String)>],
+    log: Option<u64>,
 ) -> KafkaResult<Vec<Start>> {
     let log_starts = lookups.resolve(partitions, Offset::Beginning, QUESTION_TIMEOUT)?;
     let log_ends = lookups.resolve(partitions, Offset::End, QUESTION_TIMEOUT)?;
@@ -123,12 +137,19 @@ fn resumed_starts(
         let log_start = log_starts[index].unwrap_or(0);
         let log_end = log_ends[index].unwrap_or(log_start);
         starts.push(match &committed[index] {
-            Some((offset, metadata)) => resumed(at, *offset, metadata, log_start, log_end),
+            Some((offset, metadata)) => {
+                let read = |end| {
+                    let found = CommitMetadata::decode(metadata, *offset, Some(end));
+                    found.and_then(|found| found.of_log(log))
+                };
+                resumed(at, *offset, read, log_start, log_end)
+            }
             None => Start {
                 at: at.clone(),
                 finished: FinishedSet::empty(log_start),
                 first_start: FirstStart::default(),
                 committed: false,
+                retained: log_end - log_start,
                 out_of_range: None,
             },
         });
@@ -139,21 +160,20 @@ fn resumed_starts(
 fn resumed(
     at: &TopicPartition,
     committed: i64,
-    metadata: &str,
+    read: impl Fn(i64) -> Result<CommitMetadata, MetadataError>,
     log_start: i64,
     log_end: i64,
 ) -> Start {
-    let found = if metadata.is_empty() {
-        None
-    } else {
-        CommitMetadata::decode(metadata, committed, Some(log_end))
-            .inspect_err(|error| {
-                tracing::warn!(
-                    %error, topic = &*at.topic, partition = at.partition, offset = committed,
-                    "commit metadata is not ours to read: ignored, what it may say is finished is done again"
-                );
-            })
-            .ok()
+    let found = match read(log_end) {
+        Ok(found) => Some(found),
+        Err(MetadataError::Absent) => None,
+        Err(error) => {
+            tracing::warn!(
+                %error, topic = &*at.topic, partition = at.partition, offset = committed,
+                "commit metadata is not ours to read: ignored, what it may say is finished is done again"
+            );
+            None
+        }
     };
     let first_start = found
         .as_ref()
@@ -161,20 +181,23 @@ fn resumed(
             at: found.started_at,
             partitions: found.partitions_at_start,
         });
-    let out_of_range = (committed < log_start || committed > log_end).then_some(OutOfRange {
+    let known = found.as_ref().map(|found| found.finished.clone());
+    let known = known.unwrap_or_else(|| FinishedSet::empty(committed));
+    let out_of_range = (committed < log_start || committed > log_end).then(|| OutOfRange {
         committed,
         log_start,
         log_end,
+        lost: known.unfinished_below(log_start),
     });
     Start {
         at: at.clone(),
-        finished: match (found, out_of_range) {
-            (_, Some(_)) => FinishedSet::empty(log_start),
-            (Some(found), None) => found.finished,
-            (None, None) => FinishedSet::empty(committed),
+        finished: match out_of_range {
+            Some(_) => FinishedSet::empty(log_start),
+            None => known,
         },
         first_start,
         committed: true,
+        retained: log_end - log_start,
         out_of_range,
     }
 }
@@ -205,7 +228,7 @@ fn decide_first_start(
         counts.insert(topic, count);
     }
     let committed = lookups.committed(&all, QUESTION_TIMEOUT)?;
-    let never_ran = is_new && committed.iter().all(Option::is_none);
+    let never_ran = is_new && !beginning.has_run && committed.iter().all(Option::is_none);
     let mut noted: HashMap<Arc<str>, FirstStart> = HashMap::new();
     for (at, entry) in all.iter().zip(&committed) {
         let Some((offset, metadata)) = entry else {
@@ -274,10 +297,13 @@ pub(super) fn from_log_start(lookups: &Lookups, start: &mut Start) -> KafkaResul
     let first = lookups.resolve(partition, Offset::Beginning, QUESTION_TIMEOUT)?;
     let end = lookups.resolve(partition, Offset::End, QUESTION_TIMEOUT)?;
     let log_start = first.first().copied().flatten().unwrap_or(0);
-    start.out_of_range = Some(OutOfRange {
-        committed: start.finished.base(),
+    // What is committed may be off the log as well, and that is known by now.
+    let committed = start.finished.base();
+    start.out_of_range.get_or_insert(OutOfRange {
+        committed,
         log_start,
         log_end: end.first().copied().flatten().unwrap_or(log_start),
+        lost: 0,
     });
     start.finished = FinishedSet::empty(log_start);
     Ok(())
@@ -290,6 +316,19 @@ pub(super) fn report_out_of_range(role: &str, metrics: &KafkaMetrics, starts: &[
             continue;
         };
         metrics.out_of_range(&start.at.topic);
+        if range.lost > 0 {
+            metrics.lost_by_retention(&start.at.topic, range.lost);
+            tracing::error!(
+                role,
+                topic = &*start.at.topic,
+                partition = start.at.partition,
+                from = range.committed,
+                to = range.log_start,
+                offsets = range.lost,
+                "retention has passed over records that were not done: they are lost; going on from the log's start"
+            );
+            continue;
+        }
         tracing::error!(
             role,
             topic = &*start.at.topic,
@@ -297,7 +336,7 @@ pub(super) fn report_out_of_range(role: &str, metrics: &KafkaMetrics, starts: &[
             committed = range.committed,
             log_start = range.log_start,
             log_end = range.log_end,
-            "the position is not on the log (retention passed over it, or the topic was made anew): going on from the log's start"
+            "the position is not on the log (the topic was made anew, or restored): going on from the log's start, what stands there is done again"
         );
     }
 }

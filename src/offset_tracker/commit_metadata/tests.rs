@@ -16,6 +16,8 @@ fn metadata(base: i64, runs: &[Range<i64>]) -> CommitMetadata {
         started_at: Some(Timestamp::from_millis(i64::MIN)),
         partitions_at_start: Some(u32::MAX),
         finished: FinishedSet::from_runs(base, runs.iter().cloned()).unwrap(),
+        log: Some(u64::MAX),
+        newer: vec![(u64::MAX, vec![0xff; 39])],
     }
 }
 
@@ -39,6 +41,8 @@ fn the_text_is_as_documented() {
         started_at: Some(Timestamp::from_millis(-1)),
         partitions_at_start: Some(16),
         finished: FinishedSet::from_runs(5, [6..8, 11..139]).unwrap(),
+        log: None,
+        newer: Vec::new(),
     };
     let content = [0xac, 2, 2, 3, 1, 16, 5, 2, 1, 2, 3, 0x80, 1];
     assert_eq!(small.encode(), sealed(&content));
@@ -100,8 +104,12 @@ fn refuses_by_name() {
     check(&sealed_at_5(&[1]), E::Truncated("gap"));
     check(&sealed_at_5(&[1, 1]), E::Truncated("length"));
     check(&sealed(&[1, 2, 4]), E::UnknownFlags(4));
-    check(&sealed_at_5(&[1, 1, 1, 0]), E::TrailingBytes(1));
-    check(&sealed_at_5(&[0, 7, 7]), E::TrailingBytes(2));
+    check(&sealed_at_5(&[1, 1, 1, 0]), E::Truncated("addition"));
+    check(&sealed_at_5(&[0, 7, 7]), E::Truncated("addition"));
+    check(&sealed_at_5(&[0, 1, 2, 7, 7]), E::Addition(1));
+    let log = [1, 8, 0, 0, 0, 0, 0, 0, 0, 9];
+    let twice = [&[0], &log[..], &log].concat();
+    check(&sealed_at_5(&twice), E::Addition(1));
 
     let most = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1];
     let most_i64 = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
@@ -158,6 +166,41 @@ fn refuses_by_name() {
     assert!(CommitMetadata::decode(&sealed_at_5(&[1, 1, 14]), 5, Some(20)).is_ok());
     // A committed offset beyond the log's end is not the metadata's fault.
     assert!(CommitMetadata::decode(&sealed_at_5(&[0]), 5, Some(4)).is_ok());
+}
+
+#[test]
+fn what_a_newer_version_has_added_is_read_over() {
+    let log = [1, 8, 0, 0, 0, 0, 0, 0, 1, 2];
+    let content = [&[1, 1, 2, 7, 3, 8, 8, 8], &log[..], &[0x80, 8, 0]].concat();
+    let decoded = CommitMetadata::decode(&sealed_at_5(&content), 5, Some(20)).unwrap();
+    assert_eq!(decoded.finished.runs(), [6..8]);
+    assert_eq!(decoded.log, Some(258));
+    assert_eq!(decoded.newer, [(7, vec![8; 3]), (1_024, vec![])]);
+    // As many as there is room for.
+    let mut crowded = decoded;
+    crowded.newer = vec![(7, vec![0; 40]), (8, vec![0; 40]), (9, vec![0; 4])];
+    let read = CommitMetadata::decode(&crowded.encode(), 5, Some(20)).unwrap();
+    assert_eq!(read.newer, [(7, vec![0; 40]), (9, vec![0; 4])]);
+    assert_eq!(read.finished, crowded.finished);
+}
+
+#[test]
+fn what_is_of_another_cluster_is_refused() {
+    fn check(written: Option<u64>, here: Option<u64>, expected: bool) {
+        let metadata = CommitMetadata {
+            log: written,
+            ..metadata(5, &[])
+        };
+        assert_eq!(
+            metadata.of_log(here).is_ok(),
+            expected,
+            "{written:?} {here:?}"
+        );
+    }
+    check(Some(1), Some(1), true);
+    check(Some(1), Some(2), false);
+    check(Some(1), None, true);
+    check(None, Some(2), true);
 }
 
 #[test]
@@ -228,14 +271,20 @@ fn any_metadata() -> impl Strategy<Value = CommitMetadata> {
         option::of(any::<i64>().prop_map(Timestamp::from_millis)),
         option::of(any::<u32>()),
         finished_set(),
+        option::of(any::<u64>()),
+        option::of((2_u64..1_000, vec(any::<u8>(), 0..40))),
     )
         .prop_map(
-            |(writer, sequence, started_at, partitions_at_start, finished)| CommitMetadata {
-                writer,
-                sequence,
-                started_at,
-                partitions_at_start,
-                finished,
+            |(writer, sequence, started_at, partitions_at_start, finished, log, newer)| {
+                CommitMetadata {
+                    writer,
+                    sequence,
+                    started_at,
+                    partitions_at_start,
+                    finished,
+                    log,
+                    newer: newer.into_iter().collect(),
+                }
             },
         )
 }

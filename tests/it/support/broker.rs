@@ -21,6 +21,8 @@ const START: Duration = Duration::from_secs(90);
 pub struct Broker {
     kafka: Kafka,
     process: Mutex<Option<Child>>,
+    /// Where its data is; none where it cannot be started again.
+    folder: Option<PathBuf>,
 }
 
 /// Why there is no broker.
@@ -63,7 +65,9 @@ impl Broker {
 
     /// Starts one that nobody else uses, to be frozen: `HOOKTIDE_TEST_KAFKA` is no such.
     pub fn start_apart(folder: &Path) -> Result<Self, StartError> {
-        Self::await_ready(maven::start(&maven::libraries()?, folder)?)
+        let mut broker = Self::await_ready(maven::start(&maven::libraries()?, folder)?)?;
+        broker.folder = Some(folder.to_owned());
+        Ok(broker)
     }
 
     /// Freezes it (`STOP`) or lets it go on (`CONT`).
@@ -74,6 +78,20 @@ impl Broker {
             .args(["-s", name, &id.to_string()])
             .status()?;
         anyhow::ensure!(status.success(), "kill -s {name} ended with {status}");
+        Ok(())
+    }
+
+    /// Ends one that was started apart and starts it again with what it has stored. Returns when it
+    /// answers.
+    pub fn restart(&self) -> anyhow::Result<()> {
+        let folder = self.folder.as_ref().context("not started apart")?;
+        self.stop();
+        let started = maven::launch(&maven::libraries()?, folder)?;
+        *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(started);
+        let until = Instant::now() + START;
+        while let Err(error) = self.kafka.ask_for_metadata(Duration::from_secs(1)) {
+            anyhow::ensure!(Instant::now() < until, "no metadata again: {error:#}");
+        }
         Ok(())
     }
 
@@ -98,6 +116,7 @@ impl Broker {
             kafka: Kafka::new(&started.bootstrap_servers)
                 .map_err(|error| StartError::Failed(format!("{error:#}")))?,
             process: Mutex::new(started.process),
+            folder: None,
         };
         let until = Instant::now() + START;
         let answer = loop {

@@ -148,6 +148,16 @@ impl Installation {
 
     /// Starts `hooktide run` with settings of this process alone.
     pub fn start_with(&self, roles: &str, settings: &[(&str, &str)]) -> anyhow::Result<Process> {
+        self.start_as(roles, settings, &[])
+    }
+
+    /// The same with variables of its environment that are no settings: what only debug builds hear.
+    pub fn start_as(
+        &self,
+        roles: &str,
+        settings: &[(&str, &str)],
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Process> {
         let telemetry = ([127, 0, 0, 1], free_port()?).into();
         let mut command = self.hooktide(&["run", "--roles", roles]);
         command.env(
@@ -157,6 +167,7 @@ impl Installation {
         for (key, value) in settings {
             command.env(variable(key), value);
         }
+        command.envs(variables.iter().copied());
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let log = self.folder.join(format!("{}-{number}.log", self.id));
         Process::spawn(command, telemetry, log)

@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -197,6 +200,38 @@ impl Kafka {
             Ok(())
         })
         .await
+    }
+
+    /// Gives a topic these settings in place of all that it had.
+    pub async fn set_topic(&self, name: &str, settings: &[(&str, &str)]) -> anyhow::Result<()> {
+        let mut change = AlterConfig::new(ResourceSpecifier::Topic(name));
+        for (key, value) in settings {
+            change = change.set(key, value);
+        }
+        let admin = self.admin()?;
+        for result in admin.alter_configs([&change], &admin_options()).await? {
+            result.map_err(|(topic, code)| anyhow::anyhow!("{topic:?}: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// The first offset of a partition, and the one after its last.
+    pub async fn log_range(&self, topic: &str, partition: i32) -> anyhow::Result<(i64, i64)> {
+        let (config, topic) = (self.client_config(), topic.to_owned());
+        blocking(move || {
+            let consumer: BaseConsumer = config.create()?;
+            Ok(consumer.fetch_watermarks(&topic, partition, ANSWER)?)
+        })
+        .await
+    }
+
+    /// Removes a group that has no members, with everything that it has committed.
+    pub async fn delete_group(&self, group: &str) -> anyhow::Result<()> {
+        let admin = self.admin()?;
+        for result in admin.delete_groups(&[group], &admin_options()).await? {
+            result.map_err(|(group, code)| anyhow::anyhow!("group {group}: {code}"))?;
+        }
+        Ok(())
     }
 
     /// Commits offsets and metadata for a group without members, as any tool may.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -72,40 +72,49 @@ fn try_start(libraries: &Path, folder: &Path) -> anyhow::Result<Started> {
             data.display()
         ),
     )?;
-    let logging = folder.join("log4j.properties");
-    fs::write(&logging, LOGGING)?;
-
-    let java = |memory: &str| {
-        let mut java = Command::new("java");
-        java.arg(memory)
-            // Two cores serve it and the tests: quick to start and frugal beats fast.
-            .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
-            .arg(format!("-Dlog4j.configuration=file:{}", logging.display()))
-            .arg("-cp")
-            .arg(libraries.join("*"));
-        java
-    };
+    fs::write(folder.join("log4j.properties"), LOGGING)?;
     let cluster = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>());
-    run(java("-Xmx256m")
+    run(java(libraries, folder, "-Xmx256m")
         // With a sign of equality: one id in 64 begins with a hyphen.
         .args(["kafka.tools.StorageTool", "format"])
         .arg(format!("--cluster-id={cluster}"))
         .arg("-c")
         .arg(&settings))
     .map_err(anyhow::Error::msg)?;
-    let log = folder.join("broker.log");
-    let output = File::create(&log)?;
-    let process = java("-Xmx512m")
+    let process = launch(libraries, folder)?;
+    Ok(Started {
+        bootstrap_servers: format!("127.0.0.1:{port}"),
+        process: Some(process),
+        log: Some(folder.join("broker.log")),
+    })
+}
+
+/// Starts the broker whose data and settings are in `folder`.
+pub fn launch(libraries: &Path, folder: &Path) -> anyhow::Result<Child> {
+    let mut log = File::options();
+    let output = log
+        .create(true)
+        .append(true)
+        .open(folder.join("broker.log"))?;
+    let process = java(libraries, folder, "-Xmx512m")
         .arg("kafka.Kafka")
-        .arg(&settings)
+        .arg(folder.join("server.properties"))
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output)
         .spawn()?;
     watchdog::guard(process.id());
-    Ok(Started {
-        bootstrap_servers: format!("127.0.0.1:{port}"),
-        process: Some(process),
-        log: Some(log),
-    })
+    Ok(process)
+}
+
+fn java(libraries: &Path, folder: &Path, memory: &str) -> Command {
+    let logging = folder.join("log4j.properties");
+    let mut java = Command::new("java");
+    java.arg(memory)
+        // Two cores serve it and the tests: quick to start and frugal beats fast.
+        .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+        .arg(format!("-Dlog4j.configuration=file:{}", logging.display()))
+        .arg("-cp")
+        .arg(libraries.join("*"));
+    java
 }
