@@ -397,12 +397,11 @@ impl Dispatcher {
             compiled: &flight.compiled,
             revision: flight.revision,
             started_at: self.with.clock.of_local(landed.started_at),
+            ended_by: self.with.clock.latest(),
             exchange,
         };
         let jitter = rand::random();
-        // A wait begins when its beginning is certain.
-        let latest = self.with.clock.latest();
-        self.at_desk(|desk, view| desk.conclude(sent, view, latest, jitter));
+        self.at_desk(|desk, view| desk.conclude(sent, view, now, jitter));
     }
 
     // ---- commits ----

@@ -63,6 +63,8 @@ pub struct Sent<'a> {
     pub revision: i64,
     /// When the request left.
     pub started_at: Timestamp,
+    /// A time by which it had ended, whatever is not known of the clock: waits begin with it.
+    pub ended_by: Timestamp,
     /// What came back.
     pub exchange: &'a Exchange,
 }
@@ -127,12 +129,12 @@ impl Ledger {
                 (AttemptOutcome::Dead, Some(reason), None)
             }
             Next::Retry(wait) => {
-                let due = now.after(wait);
+                let due = sent.ended_by.after(wait);
                 headers.not_before = Some(due);
                 headers.parked = None;
                 // A wait that is too short for any tier is written to tier 0 and rests in memory
                 // once it is read from there: the count of attempts must survive a crash.
-                let topic = match ladder.next_hop(due.since(now)) {
+                let topic = match ladder.next_hop(due.since(sent.ended_by)) {
                     Hop::Tier(tier) => self.tier(tier),
                     Hop::Now | Hop::WaitInMemory(_) => &self.deliveries,
                 };

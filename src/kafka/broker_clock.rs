@@ -33,6 +33,8 @@ pub struct BrokerClock(Arc<Mutex<Option<Sample>>>);
 struct Sample {
     stamped: Timestamp,
     acknowledged: Instant,
+    /// The same by this process's clock, which goes on while the machine is suspended.
+    local: Timestamp,
     /// From sending to acknowledgement.
     took: Duration,
 }
@@ -88,6 +90,7 @@ impl BrokerClock {
         let new = Sample {
             stamped,
             acknowledged: now,
+            local: Timestamp::now(),
             took: now.saturating_duration_since(sent),
         };
         let mut sample = self.sample();
@@ -99,8 +102,14 @@ impl BrokerClock {
     /// Whether nothing has been learnt for so long that it should be asked for.
     pub fn is_vague(&self) -> bool {
         const VAGUE: Duration = Duration::from_mins(5);
+        // The machine was suspended, or somebody has set its clock.
+        const SUSPICIOUS: Duration = Duration::from_secs(1);
         let sample = *self.sample();
-        sample.is_none_or(|sample| sample.age(Instant::now()) > VAGUE)
+        sample.is_none_or(|sample| {
+            let age = sample.age(Instant::now());
+            let by_local = Timestamp::now().since(sample.local);
+            age > VAGUE || by_local.abs_diff(age) > SUSPICIOUS
+        })
     }
 
     fn sample(&self) -> MutexGuard<'_, Option<Sample>> {
@@ -116,6 +125,7 @@ mod tests {
         Sample {
             stamped: Timestamp::from_millis(stamped),
             acknowledged,
+            local: Timestamp::default(),
             took: Duration::from_millis(took),
         }
     }

@@ -261,7 +261,7 @@ mod tests {
     fn it_is_said_when_it_moves_again() {
         let (stands, moves, idle) = ([seen(0, 7, true)], [seen(0, 8, true)], [seen(0, 7, false)]);
         for then in [&moves[..], &idle] {
-            let told = looks(&[&stands, &stands, &stands, then, then], &[]);
+            let told = looks(&[&stands[..], &stands, &stands, then, then], &[]);
             let offset = then[0].offset;
             assert_eq!(told[3], (vec![News::Moves { at: at(0), offset }], 0));
             assert_eq!(told[4], (vec![], 0));
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn what_is_meant_to_wait_begins_anew() {
         let stands = [seen(0, 7, true)];
-        let told = looks(&[&stands; 5], &[2]);
+        let told = looks(&[&stands[..]; 5], &[2]);
         let stuck: Vec<_> = told.iter().map(|(_, stuck)| *stuck).collect();
         assert_eq!(stuck, [0, 0, 0, 0, 1]);
     }
@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn what_is_gone_is_forgotten() {
         let stands = [seen(0, 7, true)];
-        let told = looks(&[&stands, &stands, &[], &stands, &stands], &[]);
+        let told = looks(&[&stands[..], &stands, &[], &stands, &stands], &[]);
         assert!(
             told.iter()
                 .all(|(news, stuck)| news.is_empty() && *stuck == 0)

@@ -23,6 +23,8 @@ fn commit(tracker: &OffsetTracker) -> (i64, String) {
         started_at: None,
         partitions_at_start: None,
         finished: tracker.finished_set(),
+        log: None,
+        newer: Vec::new(),
     };
     (tracker.watermark(), metadata.encode())
 }

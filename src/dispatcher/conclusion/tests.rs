@@ -85,6 +85,7 @@ fn concluded(members: &str, task: &HeldTask, exchange: &Exchange, jitter: f64) -
         compiled: entry.content.as_ref().unwrap(),
         revision: 0,
         started_at: NOW,
+        ended_by: NOW,
         exchange,
     };
     let ladder = Ladder::try_new([SECOND, 60 * SECOND]).unwrap();

@@ -176,6 +176,7 @@ fn send(desk: &mut Desk, table: &SubscriptionTable, exchange: &Exchange) {
         compiled: &compiled,
         revision,
         started_at: NOW,
+        ended_by: NOW,
         exchange,
     };
     desk.conclude(sent, view(table), NOW, 0.0);

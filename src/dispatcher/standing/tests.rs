@@ -162,6 +162,7 @@ impl Scene {
             compiled: &compiled,
             revision,
             started_at: self.now,
+            ended_by: self.now,
             exchange: &exchange,
         };
         judge(self, sent)
