@@ -231,8 +231,8 @@ mod tests {
 
     #[test]
     fn what_has_work_and_stands_is_said_and_said_again() {
-        let stands = seen(0, 7, true);
-        let each = [&[stands][..]; 5];
+        let stands = [seen(0, 7, true)];
+        let each = [&stands[..]; 5];
         let said = |seconds| News::Stands {
             at: at(0),
             offset: 7,

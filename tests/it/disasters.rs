@@ -209,7 +209,7 @@ async fn metadata_of_another_cluster_skips_nothing(bed: Bed) -> Outcome {
         sequence: 1,
         started_at: None,
         partitions_at_start: None,
-        finished: FinishedSet::from_runs(0, [1..4])?,
+        finished: FinishedSet::from_runs(0, std::iter::once(1..4))?,
         log: Some(1),
         newer: Vec::new(),
     };

@@ -173,7 +173,8 @@ fn what_a_newer_version_has_added_is_read_over() {
     let log = [1, 8, 0, 0, 0, 0, 0, 0, 1, 2];
     let content = [&[1, 1, 2, 7, 3, 8, 8, 8], &log[..], &[0x80, 8, 0]].concat();
     let decoded = CommitMetadata::decode(&sealed_at_5(&content), 5, Some(20)).unwrap();
-    assert_eq!(decoded.finished.runs(), [6..8]);
+    let run = 6..8;
+    assert_eq!(decoded.finished.runs(), std::slice::from_ref(&run));
     assert_eq!(decoded.log, Some(258));
     assert_eq!(decoded.newer, [(7, vec![8; 3]), (1_024, vec![])]);
     // As many as there is room for.
