@@ -58,6 +58,7 @@ const CHANGED: [(&str, &str, &str); 67] = [
     ("kafka.bootstrap_servers", "broker:9093", "\"broker:9093\""),
     ("kafka.session_timeout", "45s", "\"45s\""),
     ("kafka.transaction_timeout", "20s", "\"20s\""),
+    ("kafka.lost_offsets", "stop", "\"stop\""),
     ("topics.prefix", "other.", "\"other.\""),
     ("topics.partitions", "3", "3"),
     ("topics.replication_factor", "3", "3"),
@@ -150,6 +151,7 @@ const CHANGED: [(&str, &str, &str); 67] = [
     ("notices.window", "1h", "\"1h\""),
     ("shutdown.timeout", "5s", "\"5s\""),
     ("telemetry.listen", "127.0.0.1:0", "\"127.0.0.1:0\""),
+    ("telemetry.stuck_after", "10m", "\"10m\""),
     ("telemetry.log", "debug", "\"debug\""),
     ("telemetry.log_format", "json", "\"json\""),
 ];
