@@ -66,6 +66,8 @@ mod table;
 mod telemetry;
 /// Versions, ladders and clocks that change or differ under traffic.
 mod upgrades;
+/// Every class of error of a transaction.
+mod transactions;
 
 mod support;
 
@@ -104,6 +106,7 @@ fn main() -> ExitCode {
         dev::tests(),
         bench::tests(),
         commits::tests(),
+        transactions::tests(),
         start::tests(),
         telemetry::tests(),
         outages::tests(),

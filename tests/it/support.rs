@@ -10,6 +10,7 @@ pub mod connect_proxy;
 pub mod expositions;
 pub mod foreign_producers;
 pub mod free_port;
+pub mod go_between;
 pub mod hooktide;
 pub mod http_get;
 

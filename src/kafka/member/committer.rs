@@ -14,6 +14,8 @@
 //!                             this sequence number?                init_transactions
 //!                             found: committed
 //! ```
+//!
+//! An abortable error of the commit itself raises the same question, once the abort is over.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -262,8 +264,10 @@ impl Worker {
                     self.abort(producer);
                     break;
                 }
-                Err(Trouble::Abort(error)) => {
-                    tracing::warn!(role = self.role, %error, "transaction aborted, it will be tried again");
+                Err(Trouble::Abort { error, ambiguous }) => {
+                    tracing::warn!(role = self.role, %error, ambiguous, "transaction aborted, it will be tried again");
+                    // Even if the abort succeeds: with a new epoch it says nothing of the commit.
+                    is_ambiguous |= ambiguous;
                     self.abort(producer);
                     if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition) {
                         // A topic was made anew with fewer partitions: the keys find their way.

@@ -38,8 +38,8 @@ pub(super) struct TransactionalProducer {
 
 /// Why an attempt at a transaction ended without a commit.
 pub(super) enum Trouble {
-    /// Abort and try again.
-    Abort(KafkaError),
+    /// Abort and try again. `ambiguous`: the commit may have got through all the same.
+    Abort { error: KafkaError, ambiguous: bool },
     /// This record can never be written; all others can.
     Unwritable { record: usize, error: KafkaError },
     /// The producer is of no more use. `ambiguous`: the commit may have got through.
@@ -95,7 +95,10 @@ impl TransactionalProducer {
             self.send(index, record, is_cancelled)?;
         }
         self.acknowledged(is_cancelled)?;
-        let offsets = offsets(transaction).map_err(Trouble::Abort)?;
+        let offsets = offsets(transaction).map_err(|error| Trouble::Abort {
+            error,
+            ambiguous: false,
+        })?;
         retried(|| {
             self.client
                 .send_offsets_to_transaction(&offsets, &transaction.group, Timeout::Never)
@@ -210,7 +213,10 @@ impl TransactionalProducer {
                 ambiguous: false,
             }
         } else {
-            Trouble::Abort(error)
+            Trouble::Abort {
+                error,
+                ambiguous: false,
+            }
         }
     }
 
@@ -330,7 +336,9 @@ fn retried(mut call: impl FnMut() -> KafkaResult<()>) -> KafkaResult<()> {
 
 fn trouble(error: KafkaError, ambiguous: bool) -> Trouble {
     match &error {
-        KafkaError::Transaction(native) if native.txn_requires_abort() => Trouble::Abort(error),
+        KafkaError::Transaction(native) if native.txn_requires_abort() => {
+            Trouble::Abort { error, ambiguous }
+        }
         _ => Trouble::Rebuild { error, ambiguous },
     }
 }
