@@ -60,10 +60,10 @@ use on_the_wire::{Adopted, Back, InFlight, OnTheWire};
 const SWEEP: Duration = Duration::from_millis(100);
 /// How often endpoints are forgotten that nothing is to be said of.
 const FORGET: Duration = Duration::from_secs(10);
-/// How long a revocation waits for requests that are on the wire, and then for the last commits.
+/// How long a revocation waits for requests on the wire, and then for commits; without them it is done again.
 const HAND_BACK_REQUESTS: Duration = Duration::from_millis(1_500);
-const HAND_BACK_COMMITS: Duration = Duration::from_millis(1_000);
-/// How long the last commits may take when the process ends.
+const HAND_BACK_COMMITS: Duration = Duration::from_secs(5);
+/// The same when the process ends and its time to drain is over.
 const LAST_COMMITS: Duration = Duration::from_secs(2);
 /// How long offsets that moved without a record may stay uncommitted.
 const IDLE_COMMIT: Duration = Duration::from_secs(1);
@@ -235,7 +235,8 @@ impl Dispatcher {
             self.commit();
         }
         self.desk.tell_all(self.now());
-        self.settle(Instant::now() + LAST_COMMITS);
+        let now = Instant::now();
+        self.settle(deadline.clamp(now + LAST_COMMITS, now + HAND_BACK_COMMITS));
         tracing::info!(
             unanswered = self.on_the_wire.len(),
             handed_back = self.lanes.outstanding(),

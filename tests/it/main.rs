@@ -10,6 +10,8 @@ mod anew;
 mod avro_subscriptions;
 /// The test bed itself: broker, receiver, watchdog.
 mod bed;
+/// Where a group that is new begins, and that a crash changes nothing of it.
+mod beginnings;
 /// `hooktide bench`, and what it reports.
 mod bench;
 /// The commands besides `run`, as typed.
@@ -44,6 +46,8 @@ mod outages;
 mod policy;
 /// Deliveries that pass through a proxy.
 mod proxy;
+/// Partitions that move from process to process.
+mod rebalances;
 /// Records that cannot be processed.
 mod rejects;
 /// What keeps requests back for a time, over kills and moves.
@@ -103,11 +107,13 @@ fn main() -> ExitCode {
         proxy::tests(),
         endpoints::tests(),
         members::tests(),
+        rebalances::tests(),
         dev::tests(),
         bench::tests(),
         commits::tests(),
         transactions::tests(),
         start::tests(),
+        beginnings::tests(),
         telemetry::tests(),
         outages::tests(),
         anew::tests(),

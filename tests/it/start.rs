@@ -31,10 +31,10 @@ tests! {
         too_few_files_are_refused_and_few_are_shared_out,
 }
 
-const LATEST: (&str, &str) = ("events.start", "latest");
+pub(super) const LATEST: (&str, &str) = ("events.start", "latest");
 
 /// Produces numbered events to a topic, with the number as the id.
-async fn produce(
+pub(super) async fn produce(
     installation: &Installation,
     topic: &str,
     numbers: std::ops::Range<usize>,
@@ -65,7 +65,7 @@ fn numbers(tasks: &[Record], topic: &str) -> Vec<usize> {
 }
 
 /// Waits until a task was made of each of these events; nothing else may have been made of `topic`.
-async fn wait_for_tasks(
+pub(super) async fn wait_for_tasks(
     installation: &Installation,
     topic: &str,
     expected: std::ops::Range<usize>,
@@ -81,7 +81,10 @@ async fn wait_for_tasks(
     Ok(())
 }
 
-async fn start_router(installation: &Installation, instance: &str) -> anyhow::Result<Process> {
+pub(super) async fn start_router(
+    installation: &Installation,
+    instance: &str,
+) -> anyhow::Result<Process> {
     let process = installation.start(instance, "router")?;
     process.wait_ready(READY).await?;
     Ok(process)
@@ -170,7 +173,7 @@ async fn topics_found_later_begin_at_earliest(bed: Bed) -> Outcome {
 }
 
 /// One that is never sent to: these tests look at the tasks.
-fn any_subscription() -> serde_json::Value {
+pub(super) fn any_subscription() -> serde_json::Value {
     json!({"version": 1, "url": "https://example.invalid/", "events": ["*"], "signatures": []})
 }
 

@@ -11,6 +11,7 @@ pub mod expositions;
 pub mod foreign_producers;
 pub mod free_port;
 pub mod go_between;
+pub mod group;
 pub mod hooktide;
 pub mod http_get;
 

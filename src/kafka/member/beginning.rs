@@ -64,11 +64,23 @@ impl Member {
             .map(|start| (start.at.clone(), start.finished.base()))
             .collect();
         self.astray.clear();
+        let number = self.epochs + 1;
+        for start in &starts {
+            tracing::debug!(
+                role = self.role,
+                epoch = number,
+                topic = &*start.at.topic,
+                partition = start.at.partition,
+                offset = start.finished.base(),
+                committed = start.committed,
+                "partition begins"
+            );
+        }
         let readers = self
             .group
             .accept(&offsets, &self.waker)
             .map_err(|error| MemberError::Fatal(error.to_string()))?;
-        self.epochs += 1;
+        self.epochs = number;
         self.committer.open(self.epochs);
         self.watch.reads(self.metrics.role, partitions.clone());
         self.epoch = Some(Epoch {
