@@ -4,7 +4,7 @@
 //! called. The context only keeps the event; the loop that owns all state handles it after the poll
 //! has returned. So nothing is shared with callbacks, and no transaction can run across the change.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,6 +25,9 @@ use crate::kafka::client_log::ClientLog;
 use crate::kafka::record::{Incoming, TopicPartition};
 use crate::wake::Waker;
 
+/// How many events one [`GroupConsumer::serve`] takes at most.
+const MOST_EVENTS: u32 = 10_000;
+
 /// What the group asks of this member.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Rebalance {
@@ -39,6 +42,8 @@ pub(super) struct Context {
     log: ClientLog,
     /// Whether partitions are assigned (or else revoked), and which.
     rebalance: Mutex<Option<(bool, Vec<TopicPartition>)>>,
+    /// Events that ended here and not with whoever polled.
+    taken: AtomicU64,
     closing: AtomicBool,
 }
 
@@ -52,6 +57,7 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
         self.log.log(level, facility, message);
     }
 
@@ -107,6 +113,7 @@ impl GroupConsumer {
         let context = Context {
             log: ClientLog::new(role),
             rebalance: Mutex::default(),
+            taken: AtomicU64::new(0),
             closing: AtomicBool::new(false),
         };
         Ok(Self {
@@ -123,21 +130,32 @@ impl GroupConsumer {
         Lookups(Arc::clone(&self.consumer))
     }
 
-    /// Serves the group's events for at most `timeout`.
+    /// Serves the group's events: waits for at most `timeout` for the first, then takes all that are there,
+    /// up to a rebalance. A poll takes one, and what librdkafka has to say of an outage stands before the
+    /// rebalance that follows from it.
     pub(super) fn serve(&self, timeout: Duration) -> Served {
-        let error = match self.consumer.poll(timeout) {
-            None | Some(Err(KafkaError::PartitionEOF(_))) => None,
-            Some(Err(error)) => Some(error),
-            Some(Ok(message)) => {
-                // Every partition is split before it is assigned, so this cannot be; if it were,
-                // the record is not marked as taken and is read again after the next assignment.
-                tracing::error!(
-                    topic = rdkafka::Message::topic(&message),
-                    "a record appeared on the main queue"
-                );
-                None
+        let context = self.consumer.context();
+        let mut error = None;
+        let mut wait = timeout;
+        for _ in 0..MOST_EVENTS {
+            let before = context.taken.load(Ordering::Relaxed);
+            match self.consumer.poll(std::mem::take(&mut wait)) {
+                None if context.taken.load(Ordering::Relaxed) == before => break,
+                None | Some(Err(KafkaError::PartitionEOF(_))) => {}
+                Some(Err(said)) => error = Some(said),
+                Some(Ok(message)) => {
+                    // Every partition is split before it is assigned, so this cannot be; if it were,
+                    // the record is not marked as taken and is read again after the next assignment.
+                    tracing::error!(
+                        topic = rdkafka::Message::topic(&message),
+                        "a record appeared on the main queue"
+                    );
+                }
             }
-        };
+            if Context::rebalance(context).is_some() {
+                break;
+            }
+        }
         let rebalance =
             Context::rebalance(self.consumer.context())
                 .take()
@@ -372,5 +390,29 @@ impl PartitionReader {
             self.filled.store(true, Ordering::Release);
             return Some(result);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    #[test]
+    fn all_that_librdkafka_says_is_taken_at_once() {
+        let broker = MockCluster::new(1).unwrap();
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", broker.bootstrap_servers())
+            .set("group.id", "g")
+            .set("debug", "all");
+        let group = GroupConsumer::new("test", &config).unwrap();
+        // Makes it talk.
+        let topics = group.lookups().topic_names(Duration::from_secs(10));
+        assert_eq!(topics.unwrap(), [""; 0]);
+        group.serve(Duration::ZERO);
+        let taken = group.consumer.context().taken.load(Ordering::Relaxed);
+        assert!(taken > 20, "{taken}");
     }
 }
