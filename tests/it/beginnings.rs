@@ -1,12 +1,9 @@
 //! Where a group that is new begins with `events.start = latest`, and that a crash, wherever it comes,
 //! skips nothing of what was produced after that.
 
-use kafka_protocol::ResponseError;
-use kafka_protocol::messages::ApiKey;
 use serde_json::json;
 
 use super::start::{LATEST, any_subscription, produce, start_router, wait_for_tasks};
-use crate::support::go_between::{Fault, GoBetween};
 use crate::support::hooktide::Installation;
 use crate::support::scene::{READY, SOON};
 use crate::support::{Bed, Outcome, tests};
@@ -15,7 +12,6 @@ tests! {
     plain: ;
     kafka:
         a_crash_at_the_first_assignment_skips_nothing,
-        what_a_dead_member_did_not_decide_begins_with_the_group,
         a_crash_at_a_later_topics_assignment_skips_nothing,
 }
 
@@ -76,32 +72,6 @@ async fn a_crash_at_the_first_assignment_skips_nothing(bed: Bed) -> Outcome {
         wait_for_tasks(&installation, &events, ALL..2 * ALL).await?;
     }
     Ok(())
-}
-
-/// Two members begin together. One decides and is ready; the other dies before it has.
-async fn what_a_dead_member_did_not_decide_begins_with_the_group(bed: Bed) -> Outcome {
-    let session = ("kafka.session_timeout", "3s");
-    let installation = set(&bed, &[LATEST, session]).await?;
-    let events = installation.events_topic();
-    produce_to_all(&installation, &events, 0).await?;
-    let through = GoBetween::start(installation.kafka().bootstrap_servers()).await?;
-    // What it decides cannot be written down.
-    let refused = Fault::Refused(ResponseError::GroupAuthorizationFailed);
-    through.arm(ApiKey::OffsetCommit, [refused; 10_000]);
-    let servers = through.bootstrap_servers();
-    let settings = [("kafka.bootstrap_servers", servers.as_str())];
-    let mute = installation.start_with("router", &settings)?;
-    mute.wait_for_log("first start of this partition", READY)
-        .await?;
-    let other = installation.start_dynamic("router")?;
-    other.wait_ready(READY).await?;
-    decided(&installation, PARTITIONS as usize / 2).await?;
-    let committed = installation.committed("router", &[&events]).await?;
-    let open = committed.iter().filter(|one| one.offset.is_none()).count();
-    anyhow::ensure!(open == PARTITIONS as usize / 2, "{committed:?}");
-    produce_to_all(&installation, &events, ALL).await?;
-    mute.kill9().await?;
-    wait_for_tasks(&installation, &events, ALL..2 * ALL).await
 }
 
 /// A topic that the pattern finds while the process runs begins with its first record.
