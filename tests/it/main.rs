@@ -68,10 +68,10 @@ mod stuck;
 mod table;
 /// What operators see: health, metrics, logs, and no secrets.
 mod telemetry;
-/// Versions, ladders and clocks that change or differ under traffic.
-mod upgrades;
 /// Every class of error of a transaction.
 mod transactions;
+/// Versions, ladders and clocks that change or differ under traffic.
+mod upgrades;
 
 mod support;
 

@@ -28,6 +28,9 @@ tests! {
 /// Of events and of tasks.
 const PARTITIONS: usize = 4;
 
+/// The partitions of one assignment.
+type Owned = BTreeSet<(String, i32)>;
+
 const ROLES: [&str; 2] = ["router", "dispatcher"];
 
 /// Members that hear of a rebalance soon and tell where they begin.
@@ -176,10 +179,10 @@ async fn check_starts(scene: &Scene, processes: &[&Process]) -> anyhow::Result<u
         let commits = history(scene.installation.kafka(), &group).await?;
         for process in processes {
             for start in starts(process, role)?.iter().flatten() {
-                let before = commits
+                let mut before = commits
                     .iter()
                     .filter(|one| one.of == start.of && one.at <= start.at);
-                let expected = before.last().map_or(0, |commit| commit.offset);
+                let expected = before.next_back().map_or(0, |commit| commit.offset);
                 anyhow::ensure!(
                     start.offset == expected,
                     "{start:?}, but {expected} was committed"
@@ -304,7 +307,7 @@ async fn a_rolling_restart_moves_no_partition(bed: Bed) -> Outcome {
     let before = tokio::time::timeout(READY, settled).await??;
     produce(&scene, 0..STEP).await?;
     check_deliveries(&scene, STEP).await?;
-    let owned = |process: &Process| -> anyhow::Result<Vec<Option<BTreeSet<(String, i32)>>>> {
+    let owned = |process: &Process| -> anyhow::Result<Vec<Option<Owned>>> {
         let of = |role| {
             let epochs = starts(process, role)?;
             Ok(epochs
