@@ -108,7 +108,7 @@ pub struct Rules {
     pub max_timeout: Duration,
     /// Names and values of its headers together.
     pub max_header_bytes: usize,
-    /// The work that its template may do for one event: steps, and 64 bytes of what it makes, each count 1.
+    /// The work that its template may do for one event: steps, and 64 bytes of what it makes or looks at, each count 1.
     pub template_fuel: u64,
 }
 

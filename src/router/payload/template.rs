@@ -1,9 +1,11 @@
 //! A subscription's own body: a template, which can read the event and nothing else.
 //!
 //! Time and memory of a rendering are bounded by its fuel: each step of the template and every 64 bytes of
-//! what it makes use up one.
+//! what it makes, and of what an operation looks at, use up one.
 
 mod escape;
+mod meter;
+mod restated;
 mod values;
 
 use std::fmt;
@@ -26,7 +28,9 @@ const COMPILER_STACK: usize = 128 * 1_024 * 1_024;
 /// What is said of a template's failure.
 const LONGEST_MESSAGE: usize = 512;
 
-const UNBOUNDED: [&str; 10] = [
+const UNBOUNDED: [&str; 12] = [
+    "chain",
+    "zip",
     "title",
     "capitalize",
     "indent",
@@ -39,15 +43,29 @@ const UNBOUNDED: [&str; 10] = [
     "groupby",
 ];
 
+type Comparison = fn(&Value, &Value) -> bool;
+
+const COMPARISONS: &[(&[&str], Comparison)] = &[
+    (&["eq", "equalto", "=="], |left, right| left == right),
+    (&["ne", "!="], |left, right| left != right),
+    (&["lt", "lessthan", "<"], |left, right| left < right),
+    (&["le", "<="], |left, right| left <= right),
+    (&["gt", "greaterthan", ">"], |left, right| left > right),
+    (&["ge", ">="], |left, right| left >= right),
+];
+
+/// What is written is what is sent.
+static SYNTAX: LazyLock<SyntaxConfig> = LazyLock::new(|| {
+    let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
+    syntax.unwrap_or_default()
+});
+
 /// Filters and functions are the same for all.
 static SANDBOX: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
+    environment.set_syntax(SYNTAX.clone());
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_recursion_limit(64);
-    // What is written is what is sent.
-    if let Ok(syntax) = SyntaxConfig::builder().keep_trailing_newline(true).build() {
-        environment.set_syntax(syntax);
-    }
     // Shows what is inside, and is not for bodies.
     environment.remove_global("debug");
     environment.add_filter("tojson", values::to_json);
@@ -62,6 +80,22 @@ static SANDBOX: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.add_filter("lower", values::lower);
     environment.add_filter("trim", values::trim);
     environment.add_filter("safe", values::safe);
+    environment.add_filter("split", meter::split);
+    environment.add_filter("lines", meter::lines);
+    environment.add_filter("sum", meter::sum);
+    environment.add_filter(restated::TAKEN, meter::taken);
+    environment.add_filter(restated::SCALAR, meter::scalar);
+    for test in ["lower", "upper", "filter", "test"] {
+        environment.remove_test(test);
+    }
+    for (names, compare) in COMPARISONS {
+        for name in *names {
+            environment.add_test(*name, meter::comparing(*compare));
+        }
+    }
+    environment.add_test("in", meter::is_in);
+    environment.add_test("startingwith", meter::starts);
+    environment.add_test("endingwith", meter::ends);
     environment.add_function("source", values::source);
     environment
 });
@@ -118,7 +152,6 @@ impl Template {
     /// # Errors
     /// Names the line.
     pub fn compile(text: &str, content_type: &str, fuel: u64) -> Result<Self, TemplateError> {
-        refuse_amplifiers(text)?;
         // Chains of operators nest as deep as they are long.
         let compiler = thread::Builder::new().stack_size(COMPILER_STACK);
         let compiled = thread::scope(|scope| {
@@ -183,45 +216,13 @@ impl Template {
     }
 }
 
-/// `~` makes a text of any list, and `*` a list of any length, before the engine asks for fuel.
-fn refuse_amplifiers(text: &str) -> Result<(), TemplateError> {
-    let mut rest = text.char_indices().peekable();
-    let (mut is_code, mut quote, mut braces) = (false, None, 0_usize);
-    while let Some((at, character)) = rest.next() {
-        let next = rest.peek().map(|(_, next)| *next);
-        match (is_code, quote, character) {
-            (false, _, '{') if matches!(next, Some('{' | '%')) => {
-                rest.next();
-                is_code = true;
-            }
-            (true, None, '{') => braces += 1,
-            (true, None, '}') if braces > 0 => braces -= 1,
-            (true, None, '%' | '}') if next == Some('}') && braces == 0 => is_code = false,
-            (true, None, '"' | '\'') => quote = Some(character),
-            (true, Some(_), '\\') => drop(rest.next()),
-            (true, Some(open), _) if open == character => quote = None,
-            (true, None, '~' | '*') => {
-                let line = text[..at].matches('\n').count() + 1;
-                let message = format!(
-                    "`{character}` is not supported: write values side by side, or use `join`"
-                );
-                return Err(TemplateError {
-                    line: Some(line),
-                    message,
-                });
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 impl Compiled {
     fn new(text: &str, escape: Escape, fuel: u64) -> Result<Self, TemplateError> {
         let mut environment = SANDBOX.clone();
         environment.set_fuel(Some(fuel));
         environment.set_formatter(move |out, state, value| escape.write(out, state, value));
-        environment.add_template_owned(NAME, text.to_owned())?;
+        let restated = restated::restate(text, SYNTAX.clone())?;
+        environment.add_template_owned(NAME, restated)?;
         let names = environment.get_template(NAME)?.undeclared_variables(false);
         let names_recipient = ["subscription", "delivery_id"]
             .iter()

@@ -9,11 +9,9 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 
+use super::meter::BYTES_PER_FUEL;
 use crate::record::json_text::{Kind, MAX_DEPTH, Node, Path, lossy, minify_into, quote};
 use crate::router::payload::{Facts, standard};
-
-/// As the library counts it.
-const BYTES_PER_FUEL: u64 = 64;
 
 /// All that a template can read of an event.
 #[derive(Clone, Debug)]
@@ -209,6 +207,16 @@ impl fmt::Debug for JsonArray {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.source.text())
     }
+}
+
+/// How long the text of an object or list of the event is, in bytes; none for other values.
+pub(super) fn source_length(value: &Value) -> Option<usize> {
+    let object = value.downcast_object_ref::<JsonObject>();
+    let source = object.map(|object| &object.source).or_else(|| {
+        let array = value.downcast_object_ref::<JsonArray>();
+        array.map(|array| &array.source)
+    });
+    source.map(|source| source.part.len())
 }
 
 /// The filter `tojson`: a value as JSON, what is of the event as its producer wrote it.
