@@ -5,14 +5,17 @@
 //! anything. So each operand goes through the filter [`TAKEN`], which counts it with all that is inside, and what cannot
 //! be counted is refused.
 
+mod signs;
+
 use minijinja::machinery::ast::{
-    BinOp, BinOpKind, Call, CallArg, CompareOpKind, Expr, Spanned, Stmt, UnaryOpKind,
+    BinOp, BinOpKind, Call, CallArg, Expr, Spanned, Stmt, UnaryOpKind,
 };
 use minijinja::machinery::parse;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value, ValueKind};
 
 use super::TemplateError;
+use signs::{comparison, quoted, symbol};
 
 /// Takes an operand in, and pays for it.
 pub(super) const TAKEN: &str = "_taken";
@@ -197,7 +200,7 @@ impl Restated {
         let opens = ["{{", "{%", "{#"].iter().any(|tag| raw.contains(tag)) || raw.ends_with('{');
         if opens {
             self.push("{{ ");
-            self.string(raw);
+            self.push(&quoted(raw));
             self.push("|safe }}");
         } else {
             self.push(raw);
@@ -470,7 +473,7 @@ impl Restated {
         match value.kind() {
             ValueKind::None => self.push("none"),
             ValueKind::Bool => self.push(if value.is_true() { "true" } else { "false" }),
-            ValueKind::String => self.string(value.as_str().unwrap_or_default()),
+            ValueKind::String => self.push(&quoted(value.as_str().unwrap_or_default())),
             ValueKind::Number if value.is_integer() => self.push(&value.to_string()),
             ValueKind::Number => match f64::try_from(value.clone()) {
                 Ok(number) if number.is_finite() => self.push(&format!("{number:?}")),
@@ -479,54 +482,5 @@ impl Restated {
             _ => return unsupported("this value", expression.span().start_line),
         }
         Ok(())
-    }
-
-    fn string(&mut self, text: &str) {
-        self.push("\"");
-        for character in text.chars() {
-            match character {
-                '"' => self.push("\\\""),
-                '\\' => self.push("\\\\"),
-                '\n' => self.push("\\n"),
-                '\r' => self.push("\\r"),
-                other => self.text.push(other),
-            }
-        }
-        self.push("\"");
-    }
-}
-
-fn symbol(kind: BinOpKind) -> &'static str {
-    match kind {
-        BinOpKind::Eq => " == ",
-        BinOpKind::Ne => " != ",
-        BinOpKind::Lt => " < ",
-        BinOpKind::Lte => " <= ",
-        BinOpKind::Gt => " > ",
-        BinOpKind::Gte => " >= ",
-        BinOpKind::ScAnd => " and ",
-        BinOpKind::ScOr => " or ",
-        BinOpKind::Add => " + ",
-        BinOpKind::Sub => " - ",
-        BinOpKind::Mul => " * ",
-        BinOpKind::Div => " / ",
-        BinOpKind::FloorDiv => " // ",
-        BinOpKind::Rem => " % ",
-        BinOpKind::Pow => " ** ",
-        BinOpKind::Concat => " ~ ",
-        BinOpKind::In => " in ",
-    }
-}
-
-fn comparison(kind: CompareOpKind) -> &'static str {
-    match kind {
-        CompareOpKind::Eq => " == ",
-        CompareOpKind::Ne => " != ",
-        CompareOpKind::Lt => " < ",
-        CompareOpKind::Lte => " <= ",
-        CompareOpKind::Gt => " > ",
-        CompareOpKind::Gte => " >= ",
-        CompareOpKind::In => " in ",
-        CompareOpKind::NotIn => " not in ",
     }
 }
