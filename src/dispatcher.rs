@@ -46,7 +46,7 @@ use crate::kafka::endpoint_reader::Restoration;
 use crate::kafka::lanes::{Lanes, Taken};
 use crate::kafka::member::{Event, Member, MemberError, PartitionReader, Start};
 use crate::kafka::record::{Incoming, TopicPartition};
-use crate::offset_tracker::FinishedSet;
+use crate::offset_tracker::{FinishedSet, invariants};
 use crate::subscription_table::Compiled;
 use crate::telemetry::State;
 use conclusion::Sent;
@@ -172,9 +172,8 @@ impl Dispatcher {
                 topic: Arc::clone(&at.topic),
                 partition: at.partition,
             };
-            finished
-                .get(&partition)
-                .is_some_and(|set| at.offset >= set.base() && !set.contains(at.offset))
+            let set = finished.get(&partition);
+            set.is_some_and(|set| invariants::may_be_sent(at.offset, set))
         });
         self.with.health.set(State::Ready);
     }

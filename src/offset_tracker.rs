@@ -15,6 +15,7 @@
 
 mod commit_metadata;
 mod finished_set;
+pub mod invariants;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
@@ -57,7 +58,7 @@ pub enum TakeError {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OffsetTracker {
     /// Taken and not finished; all are below `position`.
     outstanding: BTreeSet<i64>,
@@ -75,13 +76,15 @@ impl OffsetTracker {
     /// Starts where the committed offset and its metadata say. Without (valid) metadata, from
     /// [`FinishedSet::empty`] of the committed offset.
     pub fn resume(finished: FinishedSet) -> Self {
-        Self {
+        let tracker = Self {
             outstanding: BTreeSet::new(),
             position: finished.base(),
-            restored: finished.into_runs().into(),
+            restored: finished.runs().to_vec().into(),
             next_delivery: 0,
             revision: 0,
-        }
+        };
+        debug_assert!(invariants::forgets_none(&finished, &tracker.finished_set()));
+        tracker
     }
 
     /// Takes the next record of the partition. What lies between it and the one before was never
@@ -150,7 +153,12 @@ impl OffsetTracker {
             end_of_known = offset.saturating_add(1);
         }
         runs.extend(self.restored.iter().cloned());
-        FinishedSet::from_tracked_runs(base, runs)
+        let finished = FinishedSet::from_tracked_runs(base, runs);
+        debug_assert!(invariants::passes_over_none(
+            &finished,
+            self.outstanding.iter().copied()
+        ));
+        finished
     }
 
     /// How many offsets are taken and not finished.

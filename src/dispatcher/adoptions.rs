@@ -3,16 +3,16 @@
 //! A rebalance takes all partitions away and mostly gives them back at once. A record that is then
 //! read again must not be sent again: it adopts the request that is still out, or its outcome.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::record::Coordinates;
 
 /// Requests by the record that they were made for. `T` is an outcome.
-#[derive(Debug)]
-pub struct Adoptions<T>(HashMap<Coordinates, Adoption<T>>);
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Adoptions<T>(BTreeMap<Coordinates, Adoption<T>>);
 
 /// A request that waits to be adopted.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Adoption<T> {
     /// It is still out, under this number.
     OnTheWire(u64),
@@ -22,7 +22,7 @@ pub enum Adoption<T> {
 
 impl<T> Default for Adoptions<T> {
     fn default() -> Self {
-        Self(HashMap::new())
+        Self(BTreeMap::new())
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::adoptions::{Adoption, Adoptions};
 use super::held_task::HeldTask;
 use crate::kafka::record::Incoming;
+use crate::offset_tracker::invariants;
 use crate::record::Coordinates;
 use crate::subscription_table::Compiled;
 
@@ -99,6 +100,11 @@ impl<T> OnTheWire<T> {
 
     /// A request goes out under this number.
     pub fn add(&mut self, number: u64, flight: InFlight) {
+        let ours = self.by_number.values().filter(|flight| flight.is_ours);
+        debug_assert!(invariants::is_sent_once(
+            &flight.task.at,
+            ours.map(|flight| &flight.task.at)
+        ));
         self.by_number.insert(number, flight);
     }
 

@@ -9,7 +9,7 @@ pub const MAX_HOLES: usize = 700;
 /// A base, which is the lowest offset that is not finished, and the runs of finished offsets above
 /// it: ascending, never empty, never touching, with at most [`MAX_HOLES`] offsets between base and
 /// end that are in none. All below the base is finished, all from the end of the last run on is not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FinishedSet {
     base: i64,
     runs: Vec<Range<i64>>,
@@ -128,10 +128,6 @@ impl FinishedSet {
     /// The runs of finished offsets above the base, ascending.
     pub fn runs(&self) -> &[Range<i64>] {
         &self.runs
-    }
-
-    pub(super) fn into_runs(self) -> Vec<Range<i64>> {
-        self.runs
     }
 }
 

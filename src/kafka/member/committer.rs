@@ -33,6 +33,7 @@ use super::transaction::Transaction;
 use crate::kafka::broker_clock::BrokerClock;
 use crate::kafka::record::{Outgoing, TopicPartition};
 use crate::metrics::RoleKafkaMetrics;
+use crate::offset_tracker::invariants;
 use crate::wake::Waker;
 
 /// How long to wait after the first failure; doubled with each further one up to the last.
@@ -135,6 +136,10 @@ impl Committer {
     /// Starts a transaction. Only when none is under way.
     pub(super) fn submit(&mut self, transaction: Transaction) {
         debug_assert!(!self.busy, "one transaction at a time");
+        debug_assert!(invariants::is_of_its_epoch(
+            transaction.epoch,
+            self.epoch.load(Ordering::Acquire)
+        ));
         if let Some(jobs) = &self.jobs {
             self.busy = jobs.try_send(transaction).is_ok();
         }

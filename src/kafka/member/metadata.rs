@@ -4,7 +4,7 @@
 use super::next_version;
 use crate::clock::Timestamp;
 use crate::kafka::record::TopicPartition;
-use crate::offset_tracker::{CommitMetadata, FinishedSet};
+use crate::offset_tracker::{CommitMetadata, FinishedSet, invariants};
 
 /// The signature of one commit: the process and its running number. It tells after a broken
 /// connection whether the commit had got through.
@@ -19,8 +19,7 @@ pub(super) struct Stamp {
 impl Stamp {
     /// Whether the metadata of a committed offset was written by this very commit.
     pub(super) fn is_on(self, offset: i64, metadata: &str) -> bool {
-        CommitMetadata::decode(metadata, offset, None)
-            .is_ok_and(|found| found.writer == self.writer && found.sequence == self.sequence)
+        invariants::is_written_by(metadata, offset, self.writer, self.sequence)
     }
 }
 

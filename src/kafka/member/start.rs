@@ -16,7 +16,7 @@ use super::metadata::FirstStart;
 use crate::clock::Timestamp;
 use crate::kafka::record::TopicPartition;
 use crate::metrics::KafkaMetrics;
-use crate::offset_tracker::{CommitMetadata, FinishedSet, MetadataError};
+use crate::offset_tracker::{CommitMetadata, FinishedSet, MetadataError, invariants};
 
 /// How long one question to the cluster may take; the caller asks again.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
@@ -183,6 +183,7 @@ fn resumed(
         });
     let known = found.as_ref().map(|found| found.finished.clone());
     let known = known.unwrap_or_else(|| FinishedSet::empty(committed));
+    debug_assert!(invariants::begins_where_committed(committed, &known));
     let out_of_range = (committed < log_start || committed > log_end).then(|| OutOfRange {
         committed,
         log_start,
