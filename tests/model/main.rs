@@ -70,7 +70,7 @@ fn found_by(flaw: Flaw) -> (Budget, &'static str) {
     );
     let (records, assignments, failures, broken) = match flaw {
         Flaw::NoFinishedSet => (2, 2, 0, once),
-        Flaw::HighestSeenOnClose => (1, 1, 0, lost),
+        Flaw::HighestSeenOnClose => (2, 1, 0, lost),
         Flaw::LateResultAfterRevoke => (1, 3, 0, once),
         Flaw::UnstableStart => (1, 2, 0, once),
         Flaw::SpansEpochs => (1, 3, 0, once),
