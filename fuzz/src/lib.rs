@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use bytes::Bytes;
 use hooktide::record::json_text::Document;
 use hooktide::record::subscription::Rules;
-use hooktide::record::{DeliveryId, EventKey, Subscription, SubscriptionKey};
+use hooktide::record::{DeliveryId, EventKey, Headers, Subscription, SubscriptionKey};
 use hooktide::router::payload::{self, Facts, Recipient, RenderError, Shape};
 use hooktide::router::programs::Programs;
 use serde_json::{Value, json};
@@ -66,4 +66,17 @@ impl<'a> Case<'a> {
         };
         Some(payload::render(&self.facts(), shape.as_deref(), recipient))
     }
+}
+
+/// Headers, a line for each: `name=value`, or a name alone for null. Lines that are none are left out.
+pub fn headers(lines: &[u8]) -> Headers {
+    let mut headers = Headers::new();
+    for line in lines.split(|byte| *byte == b'\n') {
+        let equals = line.iter().position(|byte| *byte == b'=');
+        let (name, value) = line.split_at(equals.unwrap_or(line.len()));
+        if let (Ok(name), false) = (std::str::from_utf8(name), name.is_empty()) {
+            headers.push(name, value.get(1..).map(Bytes::copy_from_slice));
+        }
+    }
+    headers
 }
