@@ -104,6 +104,8 @@ fn resumed(tracker: &OffsetTracker, number: u8) -> OffsetTracker {
         started_at: (number & 4 != 0).then(|| Timestamp::from_millis(-1 - i64::from(number))),
         partitions_at_start: (number & 8 != 0).then(|| u32::from(number)),
         finished: tracker.finished_set(),
+        log: (number & 16 != 0).then_some(u64::MAX),
+        newer: Vec::new(),
     };
     let text = metadata.encode();
     assert!(text.len() <= MAX_TEXT_BYTES && text.is_ascii());

@@ -65,9 +65,9 @@ mod tests {
         assert!(!passes_over_none(&before, [5, 7]));
         for after in [
             set(5, &[6..8, 9..10]),
-            set(8, &[9..12]),
+            set(8, std::slice::from_ref(&(9..12))),
             set(10, &[]),
-            set(7, &[8..11]),
+            set(7, std::slice::from_ref(&(8..11))),
         ] {
             let forgets = !after.contains(6) || !after.contains(7) || !after.contains(9);
             assert_eq!(forgets_none(&before, &after), !forgets, "{after:?}");
@@ -90,6 +90,8 @@ mod tests {
             started_at: None,
             partitions_at_start: None,
             finished: before,
+            log: None,
+            newer: Vec::new(),
         }
         .encode();
         assert!(is_written_by(&text, 5, 1, 2) && !is_written_by(&text, 5, 1, 3));

@@ -1,6 +1,11 @@
 //! The commit protocol (ARCHITECTURE.md) checked as a model: every order of steps of two processes, a broker, and what
 //! goes wrong, within a budget. The rules are those that the code asserts (`src/offset_tracker/invariants.rs`).
 
+#![allow(
+    clippy::print_stdout,
+    reason = "what a search has reached, for `--nocapture`"
+)]
+
 mod broker;
 mod flaw;
 mod process;

@@ -203,6 +203,8 @@ impl Process {
                     started_at: None,
                     partitions_at_start: None,
                     finished,
+                    log: None,
+                    newer: Vec::new(),
                 }
                 .encode(),
             },
