@@ -229,17 +229,26 @@ pub(super) fn ends<C: ConsumerContext>(
     }
     // Serves its events, of which it has none but errors.
     drop(consumer.poll(Duration::ZERO));
-    let answer = consumer.offsets_for_times(list, timeout)?;
-    let end = |partition: &i32| {
-        let unknown = KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownPartition);
-        let element = answer.find_partition(topic, *partition).ok_or(unknown)?;
-        element.error()?;
-        match element.offset() {
-            Offset::Offset(end) => Ok(end),
-            _ => Ok(0),
+    let answer = consumer.offsets_for_times(list, timeout);
+    let ends = answer.and_then(|answer| {
+        let end = |partition: &i32| {
+            let unknown = KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownPartition);
+            let element = answer.find_partition(topic, *partition).ok_or(unknown)?;
+            element.error()?;
+            match element.offset() {
+                Offset::Offset(end) => Ok(end),
+                _ => Ok(0),
+            }
+        };
+        partitions.iter().map(end).collect()
+    });
+    ends.inspect_err(|_| {
+        // A client that reads nothing keeps who led the partitions for minutes, and asks a broker that
+        // is dead as long as nobody has it ask who leads them now.
+        if let Err(error) = consumer.fetch_metadata(Some(topic), timeout) {
+            tracing::debug!(%error, topic, "who leads the topic is not known");
         }
-    };
-    partitions.iter().map(end).collect()
+    })
 }
 
 impl<T> Shared<T> {

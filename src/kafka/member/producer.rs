@@ -25,8 +25,13 @@ const GLANCE: Duration = Duration::from_micros(250);
 const ABORT: Duration = Duration::from_secs(2);
 /// How long a broker may take to stamp a record that is sent for its time.
 const TIME: Duration = Duration::from_secs(5);
+/// How long one call may take before it is made again, which resumes it. Without an end librdkafka waits
+/// for a coordinator that is dead, however long nobody else has taken its place.
+const CALL: Duration = Duration::from_secs(2);
 /// Retriable errors in a row after which the producer counts as broken.
 const MOST_RETRIES: u32 = 10;
+/// librdkafka's own transaction timeout.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// An initialised producer.
 pub(super) struct TransactionalProducer {
@@ -99,17 +104,18 @@ impl TransactionalProducer {
             error,
             ambiguous: false,
         })?;
-        retried(|| {
+        let timeout = Timeout::After(CALL);
+        let send = || {
             self.client
-                .send_offsets_to_transaction(&offsets, &transaction.group, Timeout::Never)
-        })
-        .map_err(|error| trouble(error, false))?;
+                .send_offsets_to_transaction(&offsets, &transaction.group, timeout)
+        };
+        retried(send, is_cancelled).map_err(|error| trouble(error, false))?;
         if is_cancelled() {
             return Err(Trouble::Cancelled);
         }
         // Nothing is in flight, so the flush inside returns at once instead of after 100 ms.
-        retried(|| self.client.commit_transaction(Timeout::Never))
-            .map_err(|error| trouble(error, true))
+        let commit = || self.client.commit_transaction(timeout);
+        retried(commit, is_cancelled).map_err(|error| trouble(error, true))
     }
 
     /// Has a broker stamp a record that nobody ever reads, for the time by its clock: its transaction is
@@ -162,11 +168,18 @@ impl TransactionalProducer {
         Ok(())
     }
 
-    /// Waits until every record is acknowledged. Bounded: librdkafka fails a transaction's records
-    /// after the transaction timeout.
+    /// Waits until every record is acknowledged. librdkafka fails a transaction's records after the
+    /// transaction timeout; where it does not, the producer is given up.
     fn acknowledged(&self, is_cancelled: &impl Fn() -> bool) -> Result<(), Trouble> {
+        let deadline = Instant::now() + self.transaction_timeout() * 2;
         while self.client.in_flight_count() > 0 {
             self.look();
+            if Instant::now() > deadline {
+                return Err(Trouble::Rebuild {
+                    error: KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut),
+                    ambiguous: false,
+                });
+            }
             if is_cancelled() {
                 return Err(Trouble::Cancelled);
             }
@@ -185,6 +198,12 @@ impl TransactionalProducer {
                 None => Ok(()),
             },
         }
+    }
+
+    fn transaction_timeout(&self) -> Duration {
+        let said = self.config.get("transaction.timeout.ms");
+        let millis = said.and_then(|millis| millis.parse().ok());
+        millis.map_or(LONGEST, Duration::from_millis)
     }
 
     /// Takes in the delivery reports that are there; pauses if others are still to come.
@@ -234,9 +253,9 @@ impl TransactionalProducer {
         // stand too: one that comes after the loop above would hold it up for ever, if nobody took it.
         let abort = || {
             self.serve();
-            client.abort_transaction(Timeout::After(ABORT))
+            client.abort_transaction(Timeout::After(CALL))
         };
-        match retried(abort) {
+        match retried(abort, &|| false) {
             Ok(()) => Some(self),
             Err(error) => {
                 tracing::warn!(role = self.role, %error, "abort failed");
@@ -318,13 +337,16 @@ fn offsets(transaction: &Transaction) -> KafkaResult<TopicPartitionList> {
     Ok(list)
 }
 
-/// Calls again what librdkafka says may be called again.
-fn retried(mut call: impl FnMut() -> KafkaResult<()>) -> KafkaResult<()> {
+/// Calls again what librdkafka says may be called again, unless it is of no more use.
+fn retried(
+    mut call: impl FnMut() -> KafkaResult<()>,
+    is_cancelled: &impl Fn() -> bool,
+) -> KafkaResult<()> {
     let mut retries = 0;
     loop {
         match call() {
             Err(KafkaError::Transaction(error))
-                if error.is_retriable() && retries < MOST_RETRIES =>
+                if error.is_retriable() && retries < MOST_RETRIES && !is_cancelled() =>
             {
                 retries += 1;
                 tracing::debug!(%error, retries, "transaction call is tried again");
