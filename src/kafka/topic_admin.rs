@@ -9,8 +9,9 @@ use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
     TopicReplication,
 };
-use rdkafka::error::KafkaError;
-use rdkafka::metadata::MetadataTopic;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::time::Instant;
 
@@ -23,12 +24,19 @@ use crate::topic::{Topic, Topics};
 
 /// The longest wait for one answer of the cluster.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How long the cluster is waited for before the client's own words are heard.
+const LISTEN: Duration = Duration::from_secs(2);
+/// The same, where there is nothing to wait for.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How often metadata is asked for while new topics get their leaders.
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// Asks the cluster, and makes topics.
 pub struct TopicAdmin {
     client: Arc<AdminClient<ClientLog>>,
+    /// Asks for metadata. Nobody hears what an admin client says, be it that it cannot connect or that its
+    /// credentials are refused.
+    asker: Arc<BaseConsumer<ClientLog>>,
     servers: String,
     topics: Topics,
     creation: TopicCreation,
@@ -111,9 +119,12 @@ type Seen = BTreeMap<String, SeenTopic>;
 impl TopicAdmin {
     /// A client for the configured cluster; connects when first used.
     pub fn try_new(config: &Config) -> Result<Self, TopicAdminError> {
-        let client = client_config::admin(config).create_with_context(ClientLog::new("admin"));
+        let client_config = client_config::admin(config);
+        let client = client_config.create_with_context(ClientLog::new("admin"));
+        let asker = client_config.create_with_context(ClientLog::new("admin"));
         Ok(Self {
             client: Arc::new(client.map_err(TopicAdminError::Client)?),
+            asker: Arc::new(asker.map_err(TopicAdminError::Client)?),
             servers: config.kafka.bootstrap_servers.clone(),
             topics: config.topics.clone(),
             creation: config.topic_creation,
@@ -333,9 +344,9 @@ impl TopicAdmin {
 
     /// Ids of the brokers, and every topic without its settings.
     async fn metadata(&self) -> Result<(Vec<i32>, Seen), TopicAdminError> {
-        let client = Arc::clone(&self.client);
+        let asker = Arc::clone(&self.asker);
         let asked = tokio::task::spawn_blocking(move || {
-            let metadata = client.inner().fetch_metadata(None, ANSWER)?;
+            let metadata = answer(&asker)?;
             let brokers = metadata.brokers().iter().map(|broker| broker.id());
             let topics = metadata.topics().iter();
             let seen = topics
@@ -350,6 +361,18 @@ impl TopicAdmin {
             }),
             Err(_) => Err(TopicAdminError::Interrupted),
         }
+    }
+}
+
+/// Waits for an answer about everything, and logs meanwhile why there is none.
+fn answer(asker: &BaseConsumer<ClientLog>) -> KafkaResult<Metadata> {
+    let deadline = std::time::Instant::now() + ANSWER;
+    loop {
+        let answer = asker.fetch_metadata(None, LISTEN);
+        if answer.is_ok() || std::time::Instant::now() >= deadline {
+            return answer;
+        }
+        drop(asker.poll(PAUSE));
     }
 }
 

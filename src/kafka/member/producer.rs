@@ -21,8 +21,6 @@ use crate::kafka::record::{Outgoing, TopicPartition};
 /// How long to wait for delivery reports between two looks. Not by a timed `poll`: rust-rdkafka counts
 /// in whole milliseconds, and turns at full speed through the last one of every call.
 const GLANCE: Duration = Duration::from_micros(250);
-/// How long one call to abort may take before it is made again.
-const ABORT: Duration = Duration::from_secs(2);
 /// How long a broker may take to stamp a record that is sent for its time.
 const TIME: Duration = Duration::from_secs(5);
 /// How long one call may take before it is made again, which resumes it. Without an end librdkafka waits
