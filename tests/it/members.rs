@@ -1,15 +1,16 @@
 //! Processes that come, go, die and return: nothing is lost, and doubled only what was under way.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::json;
 
+use crate::support::account::{self, counts, doubled};
+use crate::support::event_flow::numbered;
 use crate::support::expositions::Metrics;
-use crate::support::kafka::NewRecord;
 use crate::support::process::Process;
 use crate::support::receiver::{Answer, Keep, Received};
-use crate::support::scene::{BOTH, READY, SOON, Scene, event};
+use crate::support::scene::{BOTH, READY, SOON, Scene};
 use crate::support::{Bed, Outcome, tests};
 
 tests! {
@@ -26,19 +27,6 @@ tests! {
 const SESSION: (&str, &str) = ("kafka.session_timeout", "6s");
 const DRAIN: (&str, &str) = ("shutdown.timeout", "4s");
 
-/// How often each delivery id came.
-fn counts(received: &[Received]) -> BTreeMap<&str, usize> {
-    let mut counts = BTreeMap::new();
-    for request in received {
-        *counts.entry(request.id()).or_default() += 1;
-    }
-    counts
-}
-
-fn doubled(received: &[Received]) -> usize {
-    received.len() - counts(received).len()
-}
-
 /// Two subscriptions of the tenant of [`event`].
 async fn subscribe_twice(scene: &Scene) -> Outcome {
     scene.subscribe("acme/one", "/one", json!({})).await?;
@@ -46,10 +34,7 @@ async fn subscribe_twice(scene: &Scene) -> Outcome {
 }
 
 async fn produce_numbered(scene: &Scene, numbers: std::ops::Range<usize>) -> Outcome {
-    let records: Vec<_> = numbers
-        .map(|number| NewRecord::value(event(&format!("evt_{number}"), json!({})).to_string()))
-        .collect();
-    scene.produce_all(&records).await
+    scene.produce_all(&numbered(numbers)).await
 }
 
 /// Waits until so many deliveries have come at least once.
@@ -97,50 +82,12 @@ async fn kill_9_loses_nothing(bed: Bed) -> Outcome {
         let enough = 2 * EVENTS * kill / (KILLS + 1);
         wait_for_ids(&scene, enough, READY * 2).await?;
         process.kill9().await?;
-        let attempts = scene.installation.read_topic("attempts").await?;
-        // After the topic: what was on its way to the receiver has come by now.
-        let received = scene.receiver.received();
-        let mut unrecorded: BTreeSet<&str> = received.iter().map(Received::id).collect();
-        for attempt in attempts {
-            let attempt = attempt.json()?;
-            unrecorded.remove(attempt["delivery_id"].as_str().unwrap_or_default());
-        }
-        for id in unrecorded {
-            *may_double.entry(id.to_owned()).or_default() += 1;
+        for id in account::uncommitted(&scene).await? {
+            *may_double.entry(id).or_default() += 1;
         }
     }
     let _process = scene.installation.start("a", BOTH)?;
-    let received = wait_for_ids(&scene, 2 * EVENTS, READY * 2).await?;
-    assert_eq!(counts(&received).len(), 2 * EVENTS);
-    let all = scene
-        .installation
-        .wait_for_topic("attempts", READY, |records| {
-            let ids = records.iter().filter_map(|record| record.json().ok());
-            let ids: BTreeSet<_> = ids.map(|one| one["delivery_id"].to_string()).collect();
-            ids.len() == 2 * EVENTS
-        })
-        .await?;
-    // Each delivery has reached its end once, however often it was sent.
-    assert_eq!(all.len(), 2 * EVENTS);
-    let mut recorded: HashMap<String, String> = HashMap::new();
-    for attempt in &all {
-        let attempt = attempt.json()?;
-        let text = |member: &str| attempt[member].as_str().unwrap_or_default().to_owned();
-        recorded.insert(text("delivery_id"), text("started_at"));
-    }
-    // In their order of arrival; the request that is recorded is the last of its delivery.
-    let received = scene.receiver.received();
-    let last: HashMap<&str, usize> = (0..)
-        .zip(&received)
-        .map(|(at, one)| (one.id(), at))
-        .collect();
-    for (at, request) in received.iter().enumerate() {
-        let id = request.id();
-        assert!(
-            at == last[id] || request.arrived_at.to_string() < recorded[id],
-            "{id} was sent again after an attempt of it was committed"
-        );
-    }
+    let received = account::settled(&scene, 2 * EVENTS, READY * 2).await?;
     for (id, count) in counts(&received) {
         let kills = may_double.get(id).copied().unwrap_or(0);
         assert!(

@@ -5,8 +5,10 @@
     reason = "the bed offers more than the tests of one moment use"
 )]
 
+pub mod account;
 pub mod broker;
 pub mod connect_proxy;
+pub mod event_flow;
 pub mod expositions;
 pub mod foreign_producers;
 pub mod free_port;
@@ -23,19 +25,22 @@ pub mod schema_registry;
 pub mod topic_reader;
 pub mod verifiers;
 pub mod watchdog;
+pub mod wire;
 
 use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
+use broker::cluster::Cluster;
+use broker::node::Plan;
 use broker::{Broker, StartError};
 use kafka::Kafka;
 use schema_registry::SchemaRegistry;
@@ -57,6 +62,8 @@ pub struct Test {
     name: &'static str,
     needs_kafka: bool,
     needs_registry: bool,
+    needs_cluster: bool,
+    limit: Duration,
     body: fn(Bed) -> Pin<Box<dyn Future<Output = Outcome>>>,
 }
 
@@ -72,6 +79,8 @@ impl Test {
             name,
             needs_kafka,
             needs_registry: false,
+            needs_cluster: false,
+            limit: LIMIT,
             body,
         }
     }
@@ -79,6 +88,18 @@ impl Test {
     /// The same with a schema registry.
     pub fn with_registry(mut self) -> Self {
         self.needs_registry = true;
+        self
+    }
+
+    /// The same with more time than a test usually has.
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// The same with a turn on the run's cluster of three brokers.
+    pub fn with_cluster(mut self) -> Self {
+        self.needs_cluster = true;
         self
     }
 
@@ -106,9 +127,21 @@ impl Test {
         };
         let folder = watchdog::folder().join(self.name.replace("::", "."));
         fs::create_dir_all(&folder)?;
+        // One test at a time, and its time begins with its turn.
+        let take = || CLUSTER_TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.needs_cluster.then(take);
+        let cluster = match self.needs_cluster.then(the_cluster) {
+            None => None,
+            Some(Ok(cluster)) => Some(cluster),
+            Some(Err(StartError::Missing(_))) if !is_ci() => {
+                return Ok(Completion::ignored_with("no cluster"));
+            }
+            Some(Err(error)) => return Err(Failed::from(error)),
+        };
         let bed = Bed {
             kafka,
             registry,
+            cluster,
             folder: folder.clone(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -117,16 +150,22 @@ impl Test {
             .build()?;
         // A panic must reach the message with the logs too, hence not only libtest-mimic's own catch.
         let test = std::panic::AssertUnwindSafe(|| {
-            runtime.block_on(async { tokio::time::timeout(LIMIT, (self.body)(bed)).await })
+            runtime.block_on(async {
+                if let Some(cluster) = cluster {
+                    cluster.restore().await?;
+                }
+                Ok(tokio::time::timeout(self.limit, (self.body)(bed)).await)
+            })
         });
         let outcome = match std::panic::catch_unwind(test) {
-            Ok(Ok(Ok(()))) => Ok(Completion::Completed),
+            Ok(Ok(Ok(Ok(())))) => Ok(Completion::Completed),
             // Without the backtrace, which is all harness.
-            Ok(Ok(Err(error))) => Err(format!("{error:#}")),
-            Ok(Err(_)) => Err(format!("took longer than {LIMIT:?}")),
+            Ok(Ok(Ok(Err(error))) | Err(error)) => Err(format!("{error:#}")),
+            Ok(Ok(Err(_))) => Err(format!("took longer than {:?}", self.limit)),
             Err(panic) => Err(panic_message(panic.as_ref())),
         };
         runtime.shutdown_timeout(Duration::from_secs(5));
+        drop(turn);
         outcome.map_err(|message| Failed::from(format!("{message}\n{}", log_tails(&folder))))
     }
 }
@@ -136,6 +175,7 @@ impl Test {
 pub struct Bed {
     kafka: Option<Kafka>,
     registry: Option<&'static SchemaRegistry>,
+    cluster: Option<&'static Cluster>,
     folder: PathBuf,
 }
 
@@ -155,17 +195,33 @@ impl Bed {
 
     /// The same test with a broker that nobody else uses. None: this machine cannot start one.
     pub fn with_broker_apart(&self) -> anyhow::Result<Option<(Self, Broker)>> {
-        let broker = match Broker::start_apart(&self.folder.join("broker")) {
-            Ok(broker) => broker,
-            Err(StartError::Missing(_)) if !is_ci() => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let bed = Self {
-            kafka: Some(broker.kafka().clone()),
-            registry: self.registry,
+        let started = Broker::start_apart(&self.folder.join("broker"));
+        let broker = unless_missing(started)?;
+        Ok(broker.map(|broker| (self.on(broker.kafka()), broker)))
+    }
+
+    /// The same with a broker of this plan.
+    pub fn with_broker_as(&self, plan: Plan) -> anyhow::Result<Option<(Self, Broker)>> {
+        let started = Broker::start_apart_as(plan, &self.folder.join("broker"));
+        let broker = unless_missing(started)?;
+        Ok(broker.map(|broker| (self.on(broker.kafka()), broker)))
+    }
+
+    /// The run's cluster of three brokers, which was whole as the test began and is nobody else's until
+    /// it ends, and the same test on it; an error when the test is not listed as `cluster`.
+    pub fn with_cluster(&self) -> anyhow::Result<(Self, &'static Cluster)> {
+        let cluster = self
+            .cluster
+            .context("this test is not in its module's `cluster:` list")?;
+        Ok((self.on(cluster.kafka()), cluster))
+    }
+
+    fn on(&self, kafka: &Kafka) -> Self {
+        Self {
+            kafka: Some(kafka.clone()),
             folder: self.folder.clone(),
-        };
-        Ok(Some((bed, broker)))
+            ..*self
+        }
     }
 
     /// The test's own folder. Files named `*.log` are shown when the test fails.
@@ -174,14 +230,24 @@ impl Bed {
     }
 }
 
+/// What cannot be had here is no failure, except where it must be there.
+fn unless_missing<T>(started: Result<T, StartError>) -> anyhow::Result<Option<T>> {
+    match started {
+        Ok(started) => Ok(Some(started)),
+        Err(StartError::Missing(_)) if !is_ci() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// `tests! { plain: a, b; kafka: c, d }` makes `pub fn tests()`, which lists those functions of the
 /// module: the plain ones run anywhere, the others need a broker, those of a third list, `registry:`, a
-/// schema registry besides.
+/// schema registry besides; those of `cluster:` need three brokers of which one may be lost.
 macro_rules! tests {
     (
         plain: $($plain:ident),*;
         kafka: $($kafka:ident),* $(,)?
         $(; registry: $($registry:ident),* $(,)?)?
+        $(; cluster: $($cluster:ident),* $(,)?)?
     ) => {
         /// The tests of this module.
         pub fn tests() -> Vec<crate::support::Test> {
@@ -201,6 +267,11 @@ macro_rules! tests {
                     true,
                     |bed| Box::pin($registry(bed)),
                 ).with_registry(),)*)?
+                $($(crate::support::Test::new(
+                    concat!(module_path!(), "::", stringify!($cluster)),
+                    false,
+                    |bed| Box::pin($cluster(bed)),
+                ).with_cluster(),)*)?
             ]
         }
     };
@@ -215,6 +286,9 @@ pub fn run(modules: impl IntoIterator<Item = Vec<Test>>) -> ExitCode {
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     if let Some(Ok(broker)) = BROKER.get() {
         broker.stop();
+    }
+    if let Some(Ok(cluster)) = CLUSTER.get() {
+        cluster.stop();
     }
     if let Some(Ok(registry)) = REGISTRY.get() {
         registry.stop();
@@ -233,6 +307,19 @@ fn the_broker() -> Result<&'static Broker, StartError> {
         })
     };
     BROKER.get_or_init(start).as_ref().map_err(Clone::clone)
+}
+
+static CLUSTER: OnceLock<Result<Cluster, StartError>> = OnceLock::new();
+static CLUSTER_TURN: Mutex<()> = Mutex::new(());
+
+#[expect(clippy::print_stderr, reason = "what is skipped is said")]
+fn the_cluster() -> Result<&'static Cluster, StartError> {
+    let start = || {
+        Cluster::start(&watchdog::folder().join("cluster")).inspect_err(|error| {
+            eprintln!("\n*** WITHOUT A CLUSTER no test that needs it runs: {error} ***\n");
+        })
+    };
+    CLUSTER.get_or_init(start).as_ref().map_err(Clone::clone)
 }
 
 static REGISTRY: OnceLock<Result<SchemaRegistry, StartError>> = OnceLock::new();

@@ -52,11 +52,12 @@ impl Installation {
         let events = serde_json::json!([installation.events_topic()]).to_string();
         let servers = installation.kafka.bootstrap_servers().to_owned();
         let id = installation.id.clone();
+        let replicas = installation.kafka.replicas().to_string();
         Ok(installation
             .set("application_id", &id)
             .set("kafka.bootstrap_servers", &servers)
             .set("topics.partitions", "4")
-            .set("topics.replication_factor", "1")
+            .set("topics.replication_factor", &replicas)
             .set("events.topics", &events)
             .set("events.start", "earliest")
             .set("http.allow_networks", r#"["127.0.0.0/8"]"#))

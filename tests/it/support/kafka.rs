@@ -26,6 +26,8 @@ pub const ANSWER: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub struct Kafka {
     bootstrap_servers: Arc<str>,
+    /// Of topics that are made.
+    replicas: i32,
     producer: FutureProducer,
 }
 
@@ -83,16 +85,24 @@ impl NewRecord {
 }
 
 impl Kafka {
-    /// Connects lazily: fails only on settings.
+    /// A cluster of one broker. Connects lazily: fails only on settings.
     pub fn new(bootstrap_servers: &str) -> anyhow::Result<Self> {
+        Self::replicated(bootstrap_servers, 1)
+    }
+
+    /// One whose topics are made with so many copies.
+    pub fn replicated(bootstrap_servers: &str, replicas: i32) -> anyhow::Result<Self> {
         let producer = client_config(bootstrap_servers)
+            // What is counted is what Hooktide doubles.
+            .set("enable.idempotence", "true")
             .set("linger.ms", "1")
             .set("message.max.bytes", "20000000")
-            .set("delivery.timeout.ms", "20000")
+            .set("delivery.timeout.ms", "60000")
             .set("queue.buffering.max.messages", "1000000")
             .create()?;
         Ok(Self {
             bootstrap_servers: bootstrap_servers.into(),
+            replicas,
             producer,
         })
     }
@@ -100,6 +110,11 @@ impl Kafka {
     /// For clients of the test's own.
     pub fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
+    }
+
+    /// How many copies of its topics there are.
+    pub fn replicas(&self) -> i32 {
+        self.replicas
     }
 
     /// The settings that every client of this cluster needs.
@@ -121,7 +136,7 @@ impl Kafka {
         partitions: i32,
         settings: &[(&str, &str)],
     ) -> anyhow::Result<()> {
-        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(self.replicas));
         for (key, value) in settings {
             topic = topic.set(key, value);
         }
@@ -251,6 +266,26 @@ impl Kafka {
             Ok(())
         })
         .await
+    }
+
+    /// Removes a group as soon as it has no members.
+    pub async fn delete_group(&self, group: &str, within: Duration) -> anyhow::Result<()> {
+        let admin = self.admin()?;
+        let deleted = async {
+            let mut tick = tokio::time::interval(Duration::from_millis(100));
+            loop {
+                tick.tick().await;
+                let answers = admin.delete_groups(&[group], &admin_options()).await?;
+                match answers.into_iter().next() {
+                    Some(Err((_, RDKafkaErrorCode::NonEmptyGroup))) => {}
+                    Some(Err((group, code))) => anyhow::bail!("group {group}: {code}"),
+                    Some(Ok(_)) | None => return Ok(()),
+                }
+            }
+        };
+        tokio::time::timeout(within, deleted)
+            .await
+            .with_context(|| format!("group {group} does not get empty"))?
     }
 
     /// Produces a record and waits for the broker's acknowledgement.

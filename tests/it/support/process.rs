@@ -154,6 +154,21 @@ impl Process {
         }
     }
 
+    /// The CPU time of all its threads so far; none where nobody counts it.
+    pub fn cpu_time(&self) -> Option<Duration> {
+        #[cfg(target_os = "linux")]
+        {
+            let process = procfs::process::Process::new(i32::try_from(self.pid).ok()?).ok()?;
+            let stat = process.stat().ok()?;
+            let ticks = (stat.utime + stat.stime) as f64;
+            Some(Duration::from_secs_f64(
+                ticks / procfs::ticks_per_second() as f64,
+            ))
+        }
+        #[cfg(not(target_os = "linux"))]
+        None
+    }
+
     /// Asks it to drain and end.
     pub fn sigterm(&self) -> anyhow::Result<()> {
         self.signal("TERM")

@@ -7,7 +7,7 @@ use anyhow::Context;
 use rdkafka::ClientConfig;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -146,6 +146,12 @@ impl TopicReader {
                 self.unread.remove(&partition);
                 Ok(None)
             }
+            // A broker that is away for a moment; librdkafka goes on by itself.
+            Some(Err(KafkaError::MessageConsumption(
+                RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut,
+            ))) => Ok(None),
             Some(Err(error)) => Err(error).with_context(|| format!("reading {}", self.topic)),
         }
     }

@@ -39,7 +39,6 @@ pub fn start() -> Result<Started, StartError> {
     run(docker.arg(IMAGE)).map_err(StartError::Failed)?;
     Ok(Started {
         bootstrap_servers: format!("127.0.0.1:{port}"),
-        process: None,
-        log: None,
+        node: None,
     })
 }
