@@ -34,12 +34,18 @@ mod examples;
 mod forms;
 /// Long halts, and retention that passes meanwhile.
 mod halts;
+/// What is away for a time and waited for: brokers, credentials, topics, groups.
+mod healing;
 /// No endpoint can hurt another.
 mod isolation;
+/// A cluster of three that loses a broker.
+mod losses;
 /// Topics whose records become events by a mapping.
 mod mappings;
 /// Processes that come, go, die and return.
 mod members;
+/// A network that stalls and resets.
+mod network;
 /// Brokers that do not answer.
 mod outages;
 /// What a subscription says about statuses and about time.
@@ -116,6 +122,9 @@ fn main() -> ExitCode {
         beginnings::tests(),
         telemetry::tests(),
         outages::tests(),
+        losses::tests(),
+        network::tests(),
+        healing::tests(),
         anew::tests(),
         stuck::tests(),
         halts::tests(),
