@@ -92,7 +92,8 @@ async fn check(
 /// Waits until events that come from now on are delivered.
 async fn gets_on(scene: &Scene, flow: &EventFlow, process: &Process) -> Outcome {
     let more = 2 * (flow.begun() + FLOW);
-    scene.receiver.wait_for_ids(more, MOVES, |_| true).await?;
+    let come = scene.receiver.wait_for_ids(more, MOVES, |_| true).await;
+    come.with_context(|| flow.state())?;
     assert_eq!(process.exit_status(), None);
     Ok(())
 }

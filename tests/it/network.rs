@@ -80,7 +80,7 @@ impl AtWork {
     async fn goes_on(&self) -> Outcome {
         let more = 2 * (self.flow.begun() + FLOW);
         let come = self.scene.receiver.wait_for_ids(more, GOES_ON, |_| true);
-        come.await.map(drop)
+        come.await.with_context(|| self.flow.state()).map(drop)
     }
 
     /// Lets nothing, or nothing one way, pass for longer than the session. The process waits without

@@ -53,6 +53,13 @@ impl EventFlow {
         self.begun.load(Ordering::Relaxed)
     }
 
+    /// What became of it so far, for messages of failures.
+    pub fn state(&self) -> String {
+        let ended = self.task.as_ref().is_none_or(JoinHandle::is_finished);
+        let state = if ended { "it has failed" } else { "it flows" };
+        format!("{} events were produced, {state}", self.begun())
+    }
+
     /// Ends it: how many events are on Kafka.
     pub async fn stop(mut self) -> anyhow::Result<usize> {
         self.end.cancel();
