@@ -76,7 +76,7 @@ impl Cluster {
                     cluster.log_tails()
                 )));
             }
-            std::thread::sleep(POLL);
+            std::thread::park_timeout(POLL);
         }
         Ok(cluster)
     }
