@@ -89,7 +89,10 @@ async fn held_tiers_cost_nothing_and_are_on_time(bed: Bed) -> Outcome {
         assert_eq!(second.sum("hooktide_waiting_tasks", &[]), 0.0);
     }
 
-    let restarted = tokio::task::spawn_blocking(move || broker.restart().map(|()| broker));
+    let restarted = tokio::task::spawn_blocking(move || {
+        broker.kill9()?;
+        broker.restart().map(|()| broker)
+    });
     let _broker = restarted.await??;
     process
         .wait_for_metrics(READY * 2, |metrics| {
