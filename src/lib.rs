@@ -26,6 +26,7 @@ pub mod event_type_table;
 pub mod http;
 pub mod installation;
 pub mod kafka;
+pub mod kill_point;
 pub mod metrics;
 pub mod offset_tracker;
 pub mod receiver;

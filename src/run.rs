@@ -122,7 +122,11 @@ pub fn run_in(
         registry.clone(),
         health.clone(),
     ))?;
-    tracing::info!(address = %server.address(), version = env!("CARGO_PKG_VERSION"), "telemetry is served");
+    let instance = match &config.instance_id {
+        Some(given) => given.clone(),
+        None => format!("{:016x}", rand::random::<u64>()),
+    };
+    tracing::info!(instance, address = %server.address(), version = env!("CARGO_PKG_VERSION"), "telemetry is served");
     let served = CancellationToken::new();
     runtime.spawn(server.serve(served.clone()));
 
@@ -173,10 +177,7 @@ pub fn run_in(
     let process = Process {
         config,
         facts: &facts,
-        instance: config
-            .instance_id
-            .clone()
-            .unwrap_or_else(|| format!("{:016x}", rand::random::<u64>())),
+        instance,
         registry: &registry,
         kafka_metrics: &kafka_metrics,
         health: &health,

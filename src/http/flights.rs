@@ -8,6 +8,8 @@ use tokio::runtime::Handle;
 use crate::clock::Timestamp;
 use crate::http::{Client, ErrorClass, Exchange, Failure, Request};
 use crate::kafka::member::Lease;
+use crate::kill_point::{self, KillPoint};
+use crate::role::Role;
 use crate::wake::Waker;
 
 /// A request that came back.
@@ -91,7 +93,9 @@ impl Flights {
 
     /// The next request that came back, if there is one.
     pub fn landed(&self) -> Option<Landed> {
-        self.landed.try_recv().ok()
+        let landed = self.landed.try_recv().ok()?;
+        kill_point::pass(Role::Dispatcher.as_str(), KillPoint::Answered);
+        Some(landed)
     }
 
     /// Waits for a request to come back.

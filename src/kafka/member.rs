@@ -53,6 +53,7 @@ pub use start::{FirstStartRule, OutOfRange, Start};
 
 use crate::kafka::log_watch::LogWatch;
 use crate::kafka::record::{Outgoing, TopicPartition};
+use crate::kill_point::{self, KillPoint};
 use crate::metrics::RoleKafkaMetrics;
 use crate::wake::Waker;
 use committer::{Committer, Verdict};
@@ -230,7 +231,10 @@ impl Member {
     pub fn serve(&mut self, position: i64) -> Result<Option<Event>, MemberError> {
         let position = position.max(0);
         match self.committer.verdict() {
-            Some(Verdict::Committed) => return Ok(Some(Event::Committed)),
+            Some(Verdict::Committed) => {
+                kill_point::pass(self.role, KillPoint::Told);
+                return Ok(Some(Event::Committed));
+            }
             // Of an epoch that ended before its last transaction did.
             Some(Verdict::Abandoned) | None => {}
         }
@@ -246,7 +250,10 @@ impl Member {
         }
         match served.rebalance {
             Some(Rebalance::Assign(partitions)) => return self.begin_epoch(partitions, position),
-            Some(Rebalance::Revoke { lost: false }) => return Ok(Some(Event::Revoked)),
+            Some(Rebalance::Revoke { lost: false }) => {
+                tracing::info!(role = self.role, "partitions asked back");
+                return Ok(Some(Event::Revoked));
+            }
             Some(Rebalance::Revoke { lost: true }) => {
                 self.lease.end();
                 self.give_up();
@@ -279,6 +286,7 @@ impl Member {
     pub fn commit(&mut self, records: Vec<Outgoing>, progress: Vec<Progress>) {
         let Some(epoch) = &self.epoch else { return };
         debug_assert!(!progress.is_empty(), "a commit moves at least one offset");
+        kill_point::pass(self.role, KillPoint::HandedOver);
         self.sequence += 1;
         self.committer.submit(Transaction {
             epoch: epoch.number,

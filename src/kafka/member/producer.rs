@@ -17,6 +17,7 @@ use crate::clock;
 use crate::kafka::broker_clock::BrokerClock;
 use crate::kafka::client_log::ClientLog;
 use crate::kafka::record::{Outgoing, TopicPartition};
+use crate::kill_point::{self, KillPoint};
 
 /// How long to wait for delivery reports between two looks. Not by a timed `poll`: rust-rdkafka counts
 /// in whole milliseconds, and turns at full speed through the last one of every call.
@@ -94,26 +95,34 @@ impl TransactionalProducer {
                 error,
                 ambiguous: false,
             })?;
+        kill_point::pass(self.role, KillPoint::Begun);
         for (index, record) in transaction.records.iter().enumerate() {
             self.send(index, record, is_cancelled)?;
         }
+        kill_point::pass(self.role, KillPoint::Produced);
         self.acknowledged(is_cancelled)?;
+        kill_point::pass(self.role, KillPoint::Acknowledged);
         let offsets = offsets(transaction).map_err(|error| Trouble::Abort {
             error,
             ambiguous: false,
         })?;
+        kill_point::pass(self.role, KillPoint::OffsetsUnderWay);
         let timeout = Timeout::After(CALL);
         let send = || {
             self.client
                 .send_offsets_to_transaction(&offsets, &transaction.group, timeout)
         };
         retried(send, is_cancelled).map_err(|error| trouble(error, false))?;
+        kill_point::pass(self.role, KillPoint::OffsetsSent);
         if is_cancelled() {
             return Err(Trouble::Cancelled);
         }
+        kill_point::pass(self.role, KillPoint::CommitUnderWay);
         // Nothing is in flight, so the flush inside returns at once instead of after 100 ms.
         let commit = || self.client.commit_transaction(timeout);
-        retried(commit, is_cancelled).map_err(|error| trouble(error, true))
+        retried(commit, is_cancelled).map_err(|error| trouble(error, true))?;
+        kill_point::pass(self.role, KillPoint::Committed);
+        Ok(())
     }
 
     /// Has a broker stamp a record that nobody ever reads, for the time by its clock: its transaction is

@@ -152,6 +152,12 @@ impl Installation {
         self.start_as(roles, settings, &[])
     }
 
+    /// Starts `hooktide run` as a static member that dies at a kill point: `dispatcher:committed:7`.
+    pub fn start_armed(&self, instance: &str, roles: &str, at: &str) -> anyhow::Result<Process> {
+        let armed = [(hooktide::kill_point::VARIABLE, at)];
+        self.start_as(roles, &[("instance_id", instance)], &armed)
+    }
+
     /// The same with variables of its environment that are no settings: what only debug builds hear.
     pub fn start_as(
         &self,
