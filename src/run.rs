@@ -440,7 +440,7 @@ impl Process<'_> {
         let member = self.member_settings(role);
         let runtime = runtime.clone();
         self.spawn(role, move |shutdown| {
-            let member = Member::join(member, may_go_on(&parts.health, shutdown))?;
+            let mut member = Member::join(member, may_go_on(&parts.health, shutdown))?;
             let topics: Vec<&str> = parts.settings.delays.keys().map(|topic| &**topic).collect();
             member.subscribe(&topics)?;
             let flights = Flights::new(

@@ -39,7 +39,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 pub use committer::Substitute;
 pub use error::MemberError;
@@ -95,6 +95,10 @@ pub struct Member {
     log: Option<u64>,
     epochs: u64,
     epoch: Option<Epoch>,
+    /// Whether the last epoch was lost while the coordinator could not be reached.
+    is_cut_off: bool,
+    /// Whether the consumer is to be made anew.
+    is_fenced: bool,
     /// Partitions whose position is not on their log.
     astray: HashSet<TopicPartition>,
     /// The assignment that is to be begun anew once its epoch has been released.
@@ -193,6 +197,8 @@ impl Member {
             log: None,
             epochs: 0,
             epoch: None,
+            is_cut_off: false,
+            is_fenced: false,
             astray: HashSet::new(),
             again: None,
             may_go_on: Box::new(may_go_on),
@@ -219,7 +225,7 @@ impl Member {
     ///
     /// # Errors
     /// A name that librdkafka refuses.
-    pub fn subscribe(&self, topics: &[&str]) -> Result<(), MemberError> {
+    pub fn subscribe(&mut self, topics: &[&str]) -> Result<(), MemberError> {
         self.group.subscribe(topics).map_err(MemberError::Client)
     }
 
@@ -241,9 +247,20 @@ impl Member {
         if self.committer.is_dead() {
             return Err(MemberError::CommitterGone);
         }
+        if self.is_fenced && self.epoch.is_none() {
+            self.come_back()?;
+        }
         let served = self.group.serve(Duration::ZERO);
-        if let Some(error) = served.error {
-            self.note(&error)?;
+        if let Some(error) = served.error
+            && self.note(&error)?
+        {
+            if self.epoch.is_none() {
+                return Ok(None);
+            }
+            self.is_cut_off = true;
+            self.lease.end();
+            self.give_up();
+            return Ok(Some(Event::Lost));
         }
         if served.rebalance.is_some() {
             self.again = None;
@@ -255,6 +272,7 @@ impl Member {
                 return Ok(Some(Event::Revoked));
             }
             Some(Rebalance::Revoke { lost: true }) => {
+                self.is_cut_off = !self.lease.is_fresh();
                 self.lease.end();
                 self.give_up();
                 return Ok(Some(Event::Lost));
@@ -323,6 +341,9 @@ impl Member {
         if self.again.is_some() {
             return Ok(()); // Still ours, and assigned again in a moment.
         }
+        if self.is_fenced {
+            return Ok(()); // The consumer that had them is done with.
+        }
         self.group
             .release()
             .map_err(|error| MemberError::Fatal(error.to_string()))
@@ -372,12 +393,35 @@ impl Member {
         }
     }
 
-    fn note(&self, error: &KafkaError) -> Result<(), MemberError> {
-        if let Some((code, reason)) = self.group.fatal_error() {
+    /// Takes an error of the consumer in. True: it cannot go on, and is to be made anew.
+    fn note(&mut self, error: &KafkaError) -> Result<bool, MemberError> {
+        let Some((code, reason)) = self.group.fatal_error() else {
+            tracing::warn!(role = self.role, %error, "consumer error");
+            return Ok(false);
+        };
+        // A static member that was cut off for longer than its session comes back with a new member id. A
+        // confirmation that waited for the broker still carries the old one, and is answered as if another
+        // process had taken the instance id over.
+        let is_cut_off = match self.epoch {
+            Some(_) => !self.lease.is_fresh(),
+            None => self.is_cut_off,
+        };
+        if code != RDKafkaErrorCode::FencedInstanceId || !is_cut_off {
             return Err(MemberError::of_consumer(code, reason));
         }
-        tracing::warn!(role = self.role, %error, "consumer error");
-        Ok(())
+        tracing::warn!(
+            role = self.role,
+            reason,
+            "fenced after it was cut off from the group, which it joins anew"
+        );
+        self.is_fenced = true;
+        Ok(true)
+    }
+
+    /// Joins the group with another consumer. Only without an epoch.
+    fn come_back(&mut self) -> Result<(), MemberError> {
+        self.is_fenced = false;
+        self.group.make_anew().map_err(MemberError::Client)
     }
 
     /// Asks the coordinator from time to time whether this member is one, and hears the answers.

@@ -1,6 +1,7 @@
 //! How each fault is inflicted.
 
 use std::os::unix::process::ExitStatusExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;

@@ -31,7 +31,7 @@ pub struct Fleet {
     /// The receiver of all requests.
     pub receiver: Receiver,
     /// None where it belongs to others too, and is left alone.
-    pub broker: Option<Broker>,
+    pub broker: Option<Arc<Broker>>,
     /// Static members.
     pub members: Vec<tokio::sync::Mutex<Member>>,
     journal: Mutex<Journal>,
@@ -92,7 +92,7 @@ impl Fleet {
         let mut fleet = Self {
             installation,
             receiver,
-            broker,
+            broker: broker.map(Arc::new),
             members: Vec::new(),
             journal: Mutex::default(),
         };

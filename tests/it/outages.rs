@@ -15,6 +15,7 @@ tests! {
     kafka:
         sigterm_ends_a_process_without_a_broker,
         a_long_outage_is_sat_out,
+        static_members_outlive_their_broker,
 }
 
 const SESSION: (&str, &str) = ("kafka.session_timeout", "3s");
@@ -89,5 +90,33 @@ async fn a_long_outage_is_sat_out(bed: Bed) -> Outcome {
     all.await?;
     process.sigterm()?;
     assert_eq!(process.wait_exit(SOON).await?.code(), Some(0));
+    Ok(())
+}
+
+/// A static member that was cut off for longer than its session joins again with what it had sent before
+/// still on its way: that is no other process with its id.
+async fn static_members_outlive_their_broker(bed: Bed) -> Outcome {
+    const EVENTS: usize = 1_000;
+    let Some((bed, broker)) = bed.with_broker_apart()? else {
+        return Ok(());
+    };
+    let scene = Scene::keeping(&bed, Keep::Ids, &[SESSION, DRAIN]).await?;
+    scene.subscribe("acme/one", "/one", json!({})).await?;
+    let mut processes = Vec::new();
+    for instance in ["a", "b", "c"] {
+        processes.push(scene.run(instance).await?);
+    }
+    produce(&scene, EVENTS).await?;
+    broker.kill9()?;
+    for process in &processes {
+        let lost = "partitions lost: nothing is committed";
+        process.wait_for_log(lost, READY).await?;
+    }
+    broker.start_again()?;
+    let ids = scene.receiver.wait_for_ids(EVENTS, READY * 3, |_| true);
+    ids.await?;
+    for process in &processes {
+        process.wait_ready(READY).await?;
+    }
     Ok(())
 }

@@ -99,6 +99,10 @@ fn listed(partitions: &TopicPartitionList) -> Vec<TopicPartition> {
 /// A consumer in a group, polled from one plain thread.
 pub(super) struct GroupConsumer {
     consumer: Arc<BaseConsumer<Context>>,
+    role: &'static str,
+    config: ClientConfig,
+    topics: Vec<String>,
+    lookups: Lookups,
 }
 
 /// What a poll of the group brought.
@@ -110,24 +114,42 @@ pub(super) struct Served {
 
 impl GroupConsumer {
     pub(super) fn new(role: &'static str, config: &ClientConfig) -> KafkaResult<Self> {
-        let context = Context {
-            log: ClientLog::new(role),
-            rebalance: Mutex::default(),
-            taken: AtomicU64::new(0),
-            closing: AtomicBool::new(false),
-        };
+        let consumer = consumer(role, config)?;
         Ok(Self {
-            consumer: Arc::new(config.create_with_context(context)?),
+            lookups: Lookups(Arc::new(Mutex::new(Arc::clone(&consumer)))),
+            consumer,
+            role,
+            config: config.clone(),
+            topics: Vec::new(),
         })
     }
 
-    pub(super) fn subscribe(&self, topics: &[&str]) -> KafkaResult<()> {
+    pub(super) fn subscribe(&mut self, topics: &[&str]) -> KafkaResult<()> {
+        self.topics = topics.iter().map(|&topic| topic.to_owned()).collect();
         self.consumer.subscribe(topics)
+    }
+
+    /// Another consumer in place of this one, which cannot go on; it joins the group for the same
+    /// topics. Every [`PartitionReader`] must be gone.
+    pub(super) fn make_anew(&mut self) -> KafkaResult<()> {
+        let successor = consumer(self.role, &self.config)?;
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        successor.subscribe(&topics)?;
+        self.consumer
+            .context()
+            .closing
+            .store(true, Ordering::Release);
+        *self.lookups.lock() = Arc::clone(&successor);
+        let old = std::mem::replace(&mut self.consumer, successor);
+        // Its closing may wait for the broker, which the loop must not.
+        let closing = thread::Builder::new().name("leaving".into());
+        drop(closing.spawn(move || drop(old)));
+        Ok(())
     }
 
     /// The consumer itself, for look-ups (offsets, watermarks) from any thread.
     pub(super) fn lookups(&self) -> Lookups {
-        Lookups(Arc::clone(&self.consumer))
+        self.lookups.clone()
     }
 
     /// Serves the group's events: waits for at most `timeout` for the first, then takes all that are there,
@@ -221,14 +243,14 @@ impl GroupConsumer {
     /// Leaves the group (a static member stays in it). False: that is not done by `deadline`, and
     /// goes on in the background as long as the process lives.
     pub(super) fn close(self, deadline: Instant) -> bool {
-        let consumer = Arc::clone(&self.consumer);
+        let consumers = (Arc::clone(&self.consumer), self.lookups.clone());
         drop(self);
         let (closed, wait) = bounded::<()>(0);
         let closing = thread::Builder::new()
             .name("leaving".into())
             .spawn(move || {
                 // Closes it, unless a thread that was left behind still has it.
-                drop(consumer);
+                drop(consumers);
                 drop(closed);
             });
         closing.is_ok() && wait.recv_deadline(deadline) == Err(RecvTimeoutError::Disconnected)
@@ -245,11 +267,29 @@ impl Drop for GroupConsumer {
     }
 }
 
-/// Questions to the cluster that do not depend on the loop's thread.
+fn consumer(role: &'static str, config: &ClientConfig) -> KafkaResult<Arc<BaseConsumer<Context>>> {
+    let context = Context {
+        log: ClientLog::new(role),
+        rebalance: Mutex::default(),
+        taken: AtomicU64::new(0),
+        closing: AtomicBool::new(false),
+    };
+    Ok(Arc::new(config.create_with_context(context)?))
+}
+
+/// Questions to the cluster that do not depend on the loop's thread, asked by the consumer of now.
 #[derive(Clone)]
-pub(super) struct Lookups(Arc<BaseConsumer<Context>>);
+pub(super) struct Lookups(Arc<Mutex<Arc<BaseConsumer<Context>>>>);
 
 impl Lookups {
+    fn lock(&self) -> MutexGuard<'_, Arc<BaseConsumer<Context>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn consumer(&self) -> Arc<BaseConsumer<Context>> {
+        Arc::clone(&self.lock())
+    }
+
     /// Committed offsets and their metadata, once no transaction is pending on them. An error of
     /// one partition is an error of all: a guess would skip or double records.
     pub(super) fn committed(
@@ -258,7 +298,7 @@ impl Lookups {
         timeout: Duration,
     ) -> KafkaResult<Vec<Option<(i64, String)>>> {
         let answer = self
-            .0
+            .consumer()
             .committed_offsets(list_of(partitions, Offset::Invalid)?, timeout)?;
         in_order(&answer, partitions, |element| match element.offset() {
             Offset::Offset(offset) => Some((offset, element.metadata().to_owned())),
@@ -276,7 +316,7 @@ impl Lookups {
         timeout: Duration,
     ) -> KafkaResult<Vec<Option<i64>>> {
         let answer = self
-            .0
+            .consumer()
             .offsets_for_times(list_of(partitions, wanted)?, timeout)?;
         in_order(&answer, partitions, |element| match element.offset() {
             Offset::Offset(offset) => Some(offset),
@@ -292,19 +332,19 @@ impl Lookups {
             element.set_offset(Offset::Offset(one.finished.base()))?;
             element.set_metadata(one.metadata(stamp));
         }
-        self.0.commit(&list, CommitMode::Sync)
+        self.consumer().commit(&list, CommitMode::Sync)
     }
 
     /// Which cluster this is, as a hash of its id. None: it does not say.
     pub(super) fn cluster(&self, timeout: Duration) -> Option<u64> {
-        let id = self.0.client().fetch_cluster_id(timeout)?;
+        let id = self.consumer().client().fetch_cluster_id(timeout)?;
         let hash = Sha256::digest(id.as_bytes());
         hash.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
     }
 
     /// The names of all topics.
     pub(super) fn topic_names(&self, timeout: Duration) -> KafkaResult<Vec<String>> {
-        let metadata = self.0.fetch_metadata(None, timeout)?;
+        let metadata = self.consumer().fetch_metadata(None, timeout)?;
         Ok(metadata
             .topics()
             .iter()
@@ -314,7 +354,7 @@ impl Lookups {
 
     /// The number of partitions of a topic.
     pub(super) fn partition_count(&self, topic: &str, timeout: Duration) -> KafkaResult<usize> {
-        let metadata = self.0.fetch_metadata(Some(topic), timeout)?;
+        let metadata = self.consumer().fetch_metadata(Some(topic), timeout)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         Ok(found.map_or(0, |topic| topic.partitions().len()))
     }

@@ -40,6 +40,13 @@ impl Lease {
         self.ends.store(0, Ordering::Release);
     }
 
+    /// Whether the coordinator has confirmed what it is asked five times in a session at least every other
+    /// time: it can be reached, and what it says of this member it says of now.
+    pub(super) fn is_fresh(&self) -> bool {
+        let now = self.origin.elapsed() + self.session_timeout * 3 / 5;
+        now.as_millis() < u128::from(self.ends.load(Ordering::Acquire))
+    }
+
     /// Whether a request may start now.
     pub fn is_valid(&self) -> bool {
         let now = self.origin.elapsed().as_millis();
@@ -59,6 +66,23 @@ mod tests {
         assert!(lease.is_valid());
         lease.end();
         assert!(!lease.is_valid());
+    }
+
+    #[test]
+    fn is_fresh_for_two_fifths_of_it() {
+        let lease = Lease::new(Duration::from_secs(50));
+        assert!(!lease.is_fresh());
+        let now = Instant::now();
+        let since = |seconds| now.checked_sub(Duration::from_secs(seconds));
+        for (seconds, expected) in [(21, false), (18, true)] {
+            let lease = Lease {
+                origin: since(100).expect("the machine runs for longer"),
+                ..Lease::new(Duration::from_secs(50))
+            };
+            lease.renew(since(seconds).expect("as above"));
+            assert_eq!(lease.is_fresh(), expected, "{seconds}");
+            assert!(lease.is_valid());
+        }
     }
 
     #[test]
