@@ -63,7 +63,7 @@ const FORGET: Duration = Duration::from_secs(10);
 /// How long a revocation waits for requests on the wire, and then for commits; without them it is done again.
 const HAND_BACK_REQUESTS: Duration = Duration::from_millis(1_500);
 const HAND_BACK_COMMITS: Duration = Duration::from_secs(5);
-/// The same when the process ends and its time to drain is over.
+/// How long the last commits may take when the process ends, even if its time is up.
 const LAST_COMMITS: Duration = Duration::from_secs(2);
 /// How long offsets that moved without a record may stay uncommitted.
 const IDLE_COMMIT: Duration = Duration::from_secs(1);
@@ -234,8 +234,7 @@ impl Dispatcher {
             self.commit();
         }
         self.desk.tell_all(self.now());
-        let now = Instant::now();
-        self.settle(deadline.clamp(now + LAST_COMMITS, now + HAND_BACK_COMMITS));
+        self.settle(deadline.max(Instant::now() + LAST_COMMITS));
         tracing::info!(
             unanswered = self.on_the_wire.len(),
             handed_back = self.lanes.outstanding(),
