@@ -195,7 +195,7 @@ impl Reader {
             }
         })?;
         // By a client that knows nothing of brokers that died meanwhile.
-        self.consumer = self.config.create()?;
+        leave_behind(std::mem::replace(&mut self.consumer, self.config.create()?));
         self.consumer.assign(&again)?;
         // Nobody writes any more, so each partition has one end.
         let mut unread = self.partitions.len();
@@ -204,6 +204,7 @@ impl Reader {
             anyhow::ensure!(Instant::now() < until, "{unread} partitions have no end");
             unread -= usize::from(self.read());
         }
+        leave_behind(self.consumer);
         Ok(self.found)
     }
 
@@ -257,6 +258,11 @@ impl Reader {
         self.progress.events.store(events, Ordering::Relaxed);
         self.told = (found.tasks.len(), found.attempts.len(), found.letters.len());
     }
+}
+
+/// Drops a client elsewhere: its closing may wait for a broker that died meanwhile.
+fn leave_behind(consumer: BaseConsumer) {
+    std::thread::spawn(move || drop(consumer));
 }
 
 /// Notes a record down.
