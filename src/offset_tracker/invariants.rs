@@ -74,7 +74,7 @@ mod tests {
         }
         for after in [
             set(5, &[]),
-            set(4, &[5..10]),
+            set(4, std::slice::from_ref(&(5..10))),
             set(8, &[]),
             set(5, &[6..7, 9..10]),
         ] {

@@ -61,7 +61,11 @@ async fn lose_offsets(scene: &Scene) -> anyhow::Result<Vec<Committed>> {
     for (role, topic) in ["router", "dispatcher"].into_iter().zip(&topics) {
         committed.extend(scene.installation.committed(role, &[topic]).await?);
         let group = format!("{}.{role}", scene.installation.id());
-        scene.installation.kafka().delete_group(&group).await?;
+        scene
+            .installation
+            .kafka()
+            .delete_group(&group, READY)
+            .await?;
     }
     scene.produce_all(&events(5..7)).await?;
     Ok(committed)

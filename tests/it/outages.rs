@@ -112,7 +112,8 @@ async fn static_members_outlive_their_broker(bed: Bed) -> Outcome {
         let lost = "partitions lost: nothing is committed";
         process.wait_for_log(lost, READY).await?;
     }
-    broker.start_again()?;
+    let broker = tokio::task::spawn_blocking(move || broker.restart().map(|()| broker));
+    let _broker = broker.await??;
     let ids = scene.receiver.wait_for_ids(EVENTS, READY * 3, |_| true);
     ids.await?;
     for process in &processes {

@@ -180,6 +180,18 @@ pub struct Bed {
 }
 
 impl Bed {
+    /// Surroundings of something that is no test; see [`Bed::with_broker_apart`] for a broker.
+    pub fn alone(name: &str) -> anyhow::Result<Self> {
+        let folder = watchdog::folder().join(name);
+        fs::create_dir_all(&folder)?;
+        Ok(Self {
+            kafka: None,
+            registry: None,
+            cluster: None,
+            folder,
+        })
+    }
+
     /// The broker of this run; an error when the test is not listed as `kafka`.
     pub fn kafka(&self) -> anyhow::Result<&Kafka> {
         self.kafka

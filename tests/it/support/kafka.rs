@@ -240,15 +240,6 @@ impl Kafka {
         .await
     }
 
-    /// Removes a group that has no members, with everything that it has committed.
-    pub async fn delete_group(&self, group: &str) -> anyhow::Result<()> {
-        let admin = self.admin()?;
-        for result in admin.delete_groups(&[group], &admin_options()).await? {
-            result.map_err(|(group, code)| anyhow::anyhow!("group {group}: {code}"))?;
-        }
-        Ok(())
-    }
-
     /// Commits offsets and metadata for a group without members, as any tool may.
     pub async fn commit(&self, group: &str, commits: Vec<Committed>) -> anyhow::Result<()> {
         let mut config = self.client_config();
@@ -268,7 +259,7 @@ impl Kafka {
         .await
     }
 
-    /// Removes a group as soon as it has no members.
+    /// Removes a group, with everything that it has committed, as soon as it has no members.
     pub async fn delete_group(&self, group: &str, within: Duration) -> anyhow::Result<()> {
         let admin = self.admin()?;
         let deleted = async {
