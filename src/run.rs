@@ -186,7 +186,10 @@ pub fn run_in(
         endpoints: &endpoints,
         event_types: event_types.as_ref(),
         watch: &watch,
-        clock: BrokerClock::default(),
+        clock: match has_stamps {
+            true => BrokerClock::default(),
+            false => BrokerClock::of_this_process(),
+        },
         has_stamps,
         shutdown,
         kept_connections,

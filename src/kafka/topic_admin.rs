@@ -2,14 +2,16 @@
 //! starts.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rdkafka::ClientContext;
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
     TopicReplication,
 };
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::types::RDKafkaErrorCode;
@@ -36,7 +38,7 @@ pub struct TopicAdmin {
     client: Arc<AdminClient<ClientLog>>,
     /// Asks for metadata. Nobody hears what an admin client says, be it that it cannot connect or that its
     /// credentials are refused.
-    asker: Arc<BaseConsumer<ClientLog>>,
+    asker: Arc<BaseConsumer<Excuses>>,
     servers: String,
     topics: Topics,
     creation: TopicCreation,
@@ -121,7 +123,7 @@ impl TopicAdmin {
     pub fn try_new(config: &Config) -> Result<Self, TopicAdminError> {
         let client_config = client_config::admin(config);
         let client = client_config.create_with_context(ClientLog::new("admin"));
-        let asker = client_config.create_with_context(ClientLog::new("admin"));
+        let asker = client_config.create_with_context(Excuses::default());
         Ok(Self {
             client: Arc::new(client.map_err(TopicAdminError::Client)?),
             asker: Arc::new(asker.map_err(TopicAdminError::Client)?),
@@ -364,8 +366,33 @@ impl TopicAdmin {
     }
 }
 
+/// Why the cluster does not answer: each reason is said once, in one line.
+#[derive(Default)]
+struct Excuses(Mutex<Vec<RDKafkaErrorCode>>);
+
+impl ClientContext for Excuses {
+    /// Says the same as [`Self::error`], some lines earlier and more often.
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "librdkafka", client = "admin", facility, "{message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        let Some(code) = code.filter(|code| *code != RDKafkaErrorCode::AllBrokersDown) else {
+            return; // That follows from what is wrong with each.
+        };
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !said.contains(&code) {
+            said.push(code);
+            tracing::warn!(%reason, "the cluster does not answer yet");
+        }
+    }
+}
+
+impl ConsumerContext for Excuses {}
+
 /// Waits for an answer about everything, and logs meanwhile why there is none.
-fn answer(asker: &BaseConsumer<ClientLog>) -> KafkaResult<Metadata> {
+fn answer(asker: &BaseConsumer<Excuses>) -> KafkaResult<Metadata> {
     let deadline = std::time::Instant::now() + ANSWER;
     loop {
         let answer = asker.fetch_metadata(None, LISTEN);

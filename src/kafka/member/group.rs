@@ -453,6 +453,6 @@ mod tests {
         assert_eq!(topics.unwrap(), [""; 0]);
         group.serve(Duration::ZERO);
         let taken = group.consumer.context().taken.load(Ordering::Relaxed);
-        assert!(taken > 20, "{taken}");
+        assert!(taken > 1, "a poll takes one");
     }
 }
