@@ -104,8 +104,10 @@ impl Test {
     }
 
     fn into_trial(self) -> Trial {
+        // Three brokers take a machine for themselves, and minutes where they have to share one.
+        let is_apart = self.needs_cluster;
         let name = self.name;
-        Trial::ignorable_test(name, move || self.run())
+        Trial::ignorable_test(name, move || self.run()).with_ignored_flag(is_apart)
     }
 
     fn run(self) -> Result<Completion, Failed> {
@@ -253,7 +255,8 @@ fn unless_missing<T>(started: Result<T, StartError>) -> anyhow::Result<Option<T>
 
 /// `tests! { plain: a, b; kafka: c, d }` makes `pub fn tests()`, which lists those functions of the
 /// module: the plain ones run anywhere, the others need a broker, those of a third list, `registry:`, a
-/// schema registry besides; those of `cluster:` need three brokers of which one may be lost.
+/// schema registry besides; those of `cluster:` need three brokers of which one may be lost, and run only with
+/// `--ignored`.
 macro_rules! tests {
     (
         plain: $($plain:ident),*;
