@@ -92,7 +92,9 @@ impl BrokerClock {
     /// What this process's clock has said, by this one.
     pub fn of_local(&self, local: Timestamp) -> Timestamp {
         let (now, here) = (self.earliest(), Timestamp::now());
-        now.before(here.since(local)).after(local.since(here))
+        // Each of the three is cut to milliseconds: it must not seem to be before what it was.
+        let about = now.before(here.since(local)).after(local.since(here));
+        about.after(RESOLUTION)
     }
 
     /// Learns that a record which was sent at `sent` and acknowledged just now has this stamp. A sample that
