@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
+use crossbeam_channel::{RecvTimeoutError, bounded};
 use rdkafka::ClientContext;
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
@@ -28,7 +30,7 @@ use crate::topic::{Topic, Topics};
 const ANSWER: Duration = Duration::from_secs(30);
 /// How long the cluster is waited for before the client's own words are heard.
 const LISTEN: Duration = Duration::from_secs(2);
-/// The same, where there is nothing to wait for.
+/// How long they are waited for before it is looked whether the answer has come.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often metadata is asked for while new topics get their leaders.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -391,16 +393,18 @@ impl ClientContext for Excuses {
 
 impl ConsumerContext for Excuses {}
 
-/// Waits for an answer about everything, and logs meanwhile why there is none.
+/// Waits for an answer about everything, and logs after a while why there is none.
 fn answer(asker: &BaseConsumer<Excuses>) -> KafkaResult<Metadata> {
-    let deadline = std::time::Instant::now() + ANSWER;
-    loop {
-        let answer = asker.fetch_metadata(None, LISTEN);
-        if answer.is_ok() || std::time::Instant::now() >= deadline {
-            return answer;
+    thread::scope(|scope| {
+        let (sender, answer) = bounded(1);
+        scope.spawn(move || sender.send(asker.fetch_metadata(None, ANSWER)));
+        let mut asked = answer.recv_timeout(LISTEN);
+        while matches!(asked, Err(RecvTimeoutError::Timeout)) {
+            drop(asker.poll(PAUSE));
+            asked = answer.recv_timeout(Duration::ZERO);
         }
-        drop(asker.poll(PAUSE));
-    }
+        asked.unwrap_or(Err(KafkaError::Canceled))
+    })
 }
 
 fn seen(topic: &MetadataTopic) -> SeenTopic {
