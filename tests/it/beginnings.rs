@@ -17,8 +17,11 @@ tests! {
 
 const PARTITIONS: i32 = 4;
 
-async fn set(bed: &Bed, settings: &[(&str, &str)]) -> anyhow::Result<Installation> {
-    let mut installation = Installation::new(bed)?;
+/// With these settings, its topics, and a subscription to everything.
+async fn set_up(
+    mut installation: Installation,
+    settings: &[(&str, &str)],
+) -> anyhow::Result<Installation> {
     for (key, value) in settings {
         installation = installation.set(key, value);
     }
@@ -61,7 +64,7 @@ async fn decided(installation: &Installation, count: usize) -> Outcome {
 /// The process does not hear any more that its decision stands.
 async fn a_crash_at_the_first_assignment_skips_nothing(bed: Bed) -> Outcome {
     for _ in 0..3 {
-        let installation = set(&bed, &[LATEST]).await?;
+        let installation = set_up(Installation::new(&bed)?, &[LATEST]).await?;
         let events = installation.events_topic();
         produce_to_all(&installation, &events, 0).await?;
         let process = installation.start("a", "router")?;
@@ -76,20 +79,14 @@ async fn a_crash_at_the_first_assignment_skips_nothing(bed: Bed) -> Outcome {
 
 /// A topic that the pattern finds while the process runs begins with its first record.
 async fn a_crash_at_a_later_topics_assignment_skips_nothing(bed: Bed) -> Outcome {
-    let mut installation = Installation::new(&bed)?;
+    let installation = Installation::new(&bed)?;
     let pattern = json!([format!("^{}-events", installation.id())]).to_string();
-    for (key, value) in [
+    let settings = [
         LATEST,
         ("events.refresh", "1s"),
         ("events.topics", &pattern),
-    ] {
-        installation = installation.set(key, value);
-    }
-    installation.create_topics(PARTITIONS).await?;
-    let subscription = any_subscription();
-    installation
-        .put_subscription("acme/one", &subscription)
-        .await?;
+    ];
+    let installation = set_up(installation, &settings).await?;
     let process = start_router(&installation, "a").await?;
     let topic = format!("{}-events-later", installation.id());
     let kafka = installation.kafka();
