@@ -24,8 +24,9 @@ const CONTENT_TYPE: &str = "hooktide-content-type";
 const METHOD: &str = "hooktide-method";
 const TARGET: &str = "hooktide-target";
 const TEST: &str = "hooktide-test";
+const VERSION: &str = "hooktide-version";
 
-const KNOWN: [&str; 15] = [
+const KNOWN: [&str; 16] = [
     DELIVERY_ID,
     EVENT_ID,
     EVENT_TYPE,
@@ -41,7 +42,13 @@ const KNOWN: [&str; 15] = [
     METHOD,
     TARGET,
     TEST,
+    VERSION,
 ];
+
+/// The version of the headers that we write, and the newest that we read. It is not said: a task without
+/// one is of this version. Headers that are added do not change it, for they pass through older readers;
+/// one that changes what is there would, one minor version after readers have learnt it.
+const THIS_VERSION: u32 = 1;
 
 /// An id that stands for an event without one holds a topic's name (249 bytes at most) and two
 /// numbers, which is less; so one bound serves both.
@@ -120,6 +127,9 @@ pub enum TaskRule {
     /// See [`Coordinates`].
     #[error("is not of the form topic/partition/offset")]
     NotCoordinates,
+    /// What we know of its headers may not hold.
+    #[error("is not {THIS_VERSION}: it was written by a newer hooktide")]
+    NewerVersion,
     /// Empty, too long or with control characters.
     #[error("is empty, too long or holds control characters")]
     NotPlainText,
@@ -129,6 +139,7 @@ impl TaskHeaders {
     /// Reads the headers of a task's record.
     pub fn decode(headers: &Headers) -> Result<Self, TaskError> {
         let reader = Reader(headers);
+        reader.of_this_version()?;
         let attempt = reader.count(ATTEMPT)?.ok_or(missing(ATTEMPT))?;
         let mut passthrough = Headers::new();
         for (name, value) in headers.iter().filter(|(name, _)| !is_known(name)) {
@@ -227,6 +238,16 @@ fn decimal<T: str::FromStr + fmt::Display>(text: &str) -> Option<T> {
 struct Reader<'a>(&'a Headers);
 
 impl<'a> Reader<'a> {
+    fn of_this_version(&self) -> Result<(), TaskError> {
+        match self.count(VERSION)? {
+            None | Some(THIS_VERSION) => Ok(()),
+            Some(_) => Err(TaskError {
+                name: VERSION,
+                rule: TaskRule::NewerVersion,
+            }),
+        }
+    }
+
     fn text(&self, name: &'static str) -> Result<Option<&'a str>, TaskError> {
         let error = |rule| TaskError { name, rule };
         let mut values = self.0.iter().filter(|(present, _)| *present == name);
@@ -349,7 +370,9 @@ pub(super) mod tests {
             check(name, None, TaskRule::Null);
             check(name, Some(b"\xff"), TaskRule::NotUtf8);
         }
-        for name in [ATTEMPT, CHARGED, PARKS, FIRST_SEEN, NOT_BEFORE, REVISION] {
+        for name in [
+            ATTEMPT, CHARGED, PARKS, FIRST_SEEN, NOT_BEFORE, REVISION, VERSION,
+        ] {
             for wrong in [
                 &b""[..],
                 b"+1",
@@ -372,6 +395,16 @@ pub(super) mod tests {
         }
         check(DELIVERY_ID, Some(b"msg_1"), TaskRule::NotADeliveryId);
         check(SOURCE, Some(b"events/0"), TaskRule::NotCoordinates);
+        check(VERSION, Some(b"0"), TaskRule::NewerVersion);
+        check(VERSION, Some(b"2"), TaskRule::NewerVersion);
+    }
+
+    #[test]
+    fn a_version_need_not_be_said() {
+        let mut headers = task().encode();
+        assert_eq!(headers.get(VERSION), None);
+        headers.push(VERSION, Some(Bytes::from_static(b"1")));
+        assert_eq!(TaskHeaders::decode(&headers), Ok(task()));
     }
 
     #[test]
