@@ -28,6 +28,7 @@ mod lease;
 mod lost_offsets;
 mod metadata;
 mod next_version;
+mod offset_sender;
 mod producer;
 mod settings;
 mod start;

@@ -1,6 +1,6 @@
 //! The transactional producer itself: one attempt at one transaction, and what its errors mean.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use rdkafka::util::Timeout;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::next_version;
+use super::offset_sender::OffsetSender;
 use super::transaction::Transaction;
 use crate::clock;
 use crate::kafka::broker_clock::BrokerClock;
@@ -27,6 +28,9 @@ const TIME: Duration = Duration::from_secs(5);
 /// How long one call may take before it is made again, which resumes it. Without an end librdkafka waits
 /// for a coordinator that is dead, however long nobody else has taken its place.
 const CALL: Duration = Duration::from_secs(2);
+/// What a call may take beyond that before it counts as stuck, where librdkafka does not heed it. A coordinator
+/// takes up to 5 s (`offsets.commit.timeout.ms`) until it knows whether it could write offsets.
+const PATIENCE: Duration = Duration::from_secs(8);
 /// Retriable errors in a row after which the producer counts as broken.
 const MOST_RETRIES: u32 = 10;
 /// librdkafka's own transaction timeout.
@@ -36,7 +40,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub(super) struct TransactionalProducer {
     role: &'static str,
     config: ClientConfig,
-    client: BaseProducer<Context>,
+    client: Arc<BaseProducer<Context>>,
+    offset_sender: OffsetSender,
     clock: BrokerClock,
 }
 
@@ -68,9 +73,11 @@ impl TransactionalProducer {
             began: Mutex::new(Instant::now()),
         })?;
         client.init_transactions(timeout)?;
+        let client = Arc::new(client);
         Ok(Self {
             role,
             config,
+            offset_sender: OffsetSender::start(Arc::clone(&client), PATIENCE)?,
             client,
             clock,
         })
@@ -107,10 +114,11 @@ impl TransactionalProducer {
             ambiguous: false,
         })?;
         kill_point::pass(self.role, KillPoint::OffsetsUnderWay);
-        let timeout = Timeout::After(CALL);
         let send = || {
-            self.client
-                .send_offsets_to_transaction(&offsets, &transaction.group, timeout)
+            let sent = self.offset_sender.send(&offsets, &transaction.group, CALL);
+            // Not of the kind after which a producer can go on.
+            let is_stuck = KafkaError::ConsumerCommit(RDKafkaErrorCode::OperationTimedOut);
+            sent.unwrap_or(Err(is_stuck))
         };
         retried(send, is_cancelled).map_err(|error| trouble(error, false))?;
         kill_point::pass(self.role, KillPoint::OffsetsSent);
@@ -119,7 +127,7 @@ impl TransactionalProducer {
         }
         kill_point::pass(self.role, KillPoint::CommitUnderWay);
         // Nothing is in flight, so the flush inside returns at once instead of after 100 ms.
-        let commit = || self.client.commit_transaction(timeout);
+        let commit = || self.client.commit_transaction(Timeout::After(CALL));
         retried(commit, is_cancelled).map_err(|error| trouble(error, true))?;
         kill_point::pass(self.role, KillPoint::Committed);
         Ok(())
