@@ -23,6 +23,7 @@ mod committer;
 mod confirmation;
 mod error;
 mod event;
+mod fenced;
 mod group;
 mod lease;
 mod lost_offsets;
@@ -59,6 +60,7 @@ use crate::metrics::RoleKafkaMetrics;
 use crate::wake::Waker;
 use committer::{Committer, Verdict};
 use confirmation::Confirmation;
+use fenced::{Finding, Inquiry};
 use group::{GroupConsumer, Rebalance};
 use metadata::Stamp;
 use producer::TransactionalProducer;
@@ -67,6 +69,8 @@ use transaction::Transaction;
 /// How long a transaction that is given up is waited for while partitions go. Without a broker
 /// librdkafka does not end it; the next epoch waits for that, serving the group meanwhile.
 const GIVE_UP: Duration = Duration::from_secs(2);
+/// How long a group may take to tell who its members are.
+const MEMBERS: Duration = Duration::from_secs(3);
 /// How long leaving may take. Without a broker it would take for ever.
 const LEAVE: Duration = Duration::from_millis(1_500);
 
@@ -88,6 +92,7 @@ pub struct Member {
     /// The topics that were there when this process began; none: not said.
     began_with: Option<HashSet<String>>,
     waker: Waker,
+    session_timeout: Duration,
     lease: Lease,
     confirmation: Confirmation,
     writer: u64,
@@ -96,10 +101,8 @@ pub struct Member {
     log: Option<u64>,
     epochs: u64,
     epoch: Option<Epoch>,
-    /// Whether the last epoch was lost while the coordinator could not be reached.
-    is_cut_off: bool,
-    /// Whether the consumer is to be made anew.
-    is_fenced: bool,
+    /// By whom the consumer was fenced, which can do no more: to be found out before another joins.
+    fenced: Option<Inquiry>,
     /// Partitions whose position is not on their log.
     astray: HashSet<TopicPartition>,
     /// The assignment that is to be begun anew once its epoch has been released.
@@ -191,6 +194,7 @@ impl Member {
             has_said_lost: false,
             began_with: None,
             waker,
+            session_timeout: settings.session_timeout,
             lease: Lease::new(settings.session_timeout),
             confirmation,
             writer,
@@ -198,8 +202,7 @@ impl Member {
             log: None,
             epochs: 0,
             epoch: None,
-            is_cut_off: false,
-            is_fenced: false,
+            fenced: None,
             astray: HashSet::new(),
             again: None,
             may_go_on: Box::new(may_go_on),
@@ -248,17 +251,17 @@ impl Member {
         if self.committer.is_dead() {
             return Err(MemberError::CommitterGone);
         }
-        if self.is_fenced && self.epoch.is_none() {
-            self.come_back()?;
+        if self.fenced.is_some() && self.epoch.is_none() && !self.may_come_back()? {
+            return Ok(None);
         }
         let served = self.group.serve(Duration::ZERO);
+        let is_lost = served.rebalance == Some(Rebalance::Revoke { lost: true });
         if let Some(error) = served.error
-            && self.note(&error)?
+            && self.note(&error, is_lost)?
         {
             if self.epoch.is_none() {
                 return Ok(None);
             }
-            self.is_cut_off = true;
             self.lease.end();
             self.give_up();
             return Ok(Some(Event::Lost));
@@ -273,7 +276,6 @@ impl Member {
                 return Ok(Some(Event::Revoked));
             }
             Some(Rebalance::Revoke { lost: true }) => {
-                self.is_cut_off = !self.lease.is_fresh();
                 self.lease.end();
                 self.give_up();
                 return Ok(Some(Event::Lost));
@@ -342,7 +344,7 @@ impl Member {
         if self.again.is_some() {
             return Ok(()); // Still ours, and assigned again in a moment.
         }
-        if self.is_fenced {
+        if self.fenced.is_some() {
             return Ok(()); // The consumer that had them is done with.
         }
         self.group
@@ -394,35 +396,54 @@ impl Member {
         }
     }
 
-    /// Takes an error of the consumer in. True: it cannot go on, and is to be made anew.
-    fn note(&mut self, error: &KafkaError) -> Result<bool, MemberError> {
+    /// Takes an error of the consumer in; `is_lost`: its partitions are lost. True: it cannot go on, and is
+    /// to be made anew.
+    fn note(&mut self, error: &KafkaError, is_lost: bool) -> Result<bool, MemberError> {
         let Some((code, reason)) = self.group.fatal_error() else {
             tracing::warn!(role = self.role, %error, "consumer error");
             return Ok(false);
         };
-        // A static member that was cut off for longer than its session comes back with a new member id. A
-        // confirmation that waited for the broker still carries the old one, and is answered as if another
-        // process had taken the instance id over.
-        let is_cut_off = match self.epoch {
-            Some(_) => !self.lease.is_fresh(),
-            None => self.is_cut_off,
-        };
-        if code != RDKafkaErrorCode::FencedInstanceId || !is_cut_off {
+        // Confirmed a moment ago and not joining again, it can only be another process.
+        let is_sure = self.epoch.is_some() && !is_lost && self.lease.is_fresh();
+        if code != RDKafkaErrorCode::FencedInstanceId || is_sure {
             return Err(MemberError::of_consumer(code, reason));
         }
         tracing::warn!(
             role = self.role,
             reason,
-            "fenced after it was cut off from the group, which it joins anew"
+            "fenced: the group is asked whether that was another process with this instance id"
         );
-        self.is_fenced = true;
+        let inquiry = Inquiry::begin(reason, self.session_timeout, Instant::now());
+        self.fenced.get_or_insert(inquiry);
         Ok(true)
     }
 
-    /// Joins the group with another consumer. Only without an epoch.
-    fn come_back(&mut self) -> Result<(), MemberError> {
-        self.is_fenced = false;
-        self.group.make_anew().map_err(MemberError::Client)
+    /// Joins the group with another consumer once it is known that no other process has this name. Only
+    /// without an epoch.
+    ///
+    /// # Errors
+    /// Another process has it.
+    fn may_come_back(&mut self) -> Result<bool, MemberError> {
+        let now = Instant::now();
+        let Some(inquiry) = self.fenced.as_mut().filter(|one| one.is_due(now)) else {
+            return Ok(false);
+        };
+        let of_reader = |name| self.reader.get(name).unwrap_or_default();
+        let (group, instance) = (of_reader("group.id"), of_reader("group.instance.id"));
+        let answer = self.group.lookups().has_instance(group, instance, MEMBERS);
+        if let Err(error) = &answer {
+            tracing::warn!(role = self.role, %error, "it is not known yet who has this instance id");
+        }
+        match inquiry.hear(answer, Instant::now()) {
+            Finding::Unknown => Ok(false),
+            Finding::Another => Err(MemberError::InstanceFenced(inquiry.reason.clone())),
+            Finding::Nobody => {
+                tracing::info!(role = self.role, "joining the group anew");
+                self.fenced = None;
+                self.group.make_anew().map_err(MemberError::Client)?;
+                Ok(true)
+            }
+        }
     }
 
     /// Asks the coordinator from time to time whether this member is one, and hears the answers.

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::ApiKey;
 use serde_json::json;
 
 use crate::support::account::{self, counts, doubled};
 use crate::support::event_flow::numbered;
 use crate::support::expositions::Metrics;
+use crate::support::go_between::{Fault, GoBetween};
 use crate::support::process::Process;
 use crate::support::receiver::{Answer, Keep, Received};
 use crate::support::scene::{BOTH, READY, SOON, Scene};
@@ -21,6 +24,7 @@ tests! {
         a_static_restart_is_no_rebalance,
         members_join_and_leave,
         a_zombie_sends_nothing,
+        of_two_with_one_id_the_later_stays,
 }
 
 /// Sessions that end within a test's patience.
@@ -219,5 +223,49 @@ async fn a_zombie_sends_nothing(bed: Bed) -> Outcome {
         2 * (EVENTS + 100),
         "an end was recorded twice"
     );
+    Ok(())
+}
+
+/// The group's coordinator has not confirmed the first for a while, so that it might have fenced itself. It
+/// ends and says why; the second has all work from then on.
+async fn of_two_with_one_id_the_later_stays(bed: Bed) -> Outcome {
+    /// Of each role: two fifths of a session are over, as each comes a tenth of a second after the last.
+    const UNCONFIRMED: usize = 20;
+    let session = ("kafka.session_timeout", "3s");
+    let drain = ("shutdown.timeout", "2s");
+    let json = ("telemetry.log_format", "json");
+    let scene = Scene::keeping(&bed, Keep::Ids, &[session, drain, json]).await?;
+    subscribe_twice(&scene).await?;
+    let between = GoBetween::start(bed.kafka()?.bootstrap_servers()).await?;
+    let servers = between.bootstrap_servers();
+    let first = scene.installation.start_with(
+        BOTH,
+        &[("instance_id", "a"), ("kafka.bootstrap_servers", &servers)],
+    )?;
+    first.wait_ready(READY).await?;
+    let refused = Fault::Refused(ResponseError::RebalanceInProgress);
+    between.arm(ApiKey::OffsetCommit, [refused; 10_000]);
+    for role in ["router", "dispatcher"] {
+        let said = || {
+            let log = first.log_text()?;
+            let unconfirmed = log.lines().filter(|line| {
+                line.contains("membership not confirmed") && line.contains(&format!("\"{role}\""))
+            });
+            anyhow::Ok(unconfirmed.count())
+        };
+        let mut tick = tokio::time::interval(Duration::from_millis(50));
+        while said()? < UNCONFIRMED {
+            tick.tick().await;
+            assert_eq!(first.exit_status(), None);
+        }
+    }
+    let second = scene.run("a").await?;
+    let ended = first.wait_exit(READY).await?;
+    let log = first.log_text()?;
+    assert_eq!(ended.code(), Some(1), "{log}");
+    assert!(log.contains("has taken over this instance id"), "{log}");
+    produce_numbered(&scene, 0..100).await?;
+    wait_for_ids(&scene, 200, SOON).await?;
+    assert_eq!(second.exit_status(), None);
     Ok(())
 }

@@ -46,7 +46,7 @@ impl Member {
             // Serving keeps the membership; a rebalance that comes now makes this one void.
             let served = self.group.serve(Duration::from_millis(50));
             if let Some(error) = served.error
-                && self.note(&error)?
+                && self.note(&error, false)?
             {
                 return Ok(None);
             }
@@ -82,7 +82,6 @@ impl Member {
             .group
             .accept(&offsets, &self.waker)
             .map_err(|error| MemberError::Fatal(error.to_string()))?;
-        self.is_cut_off = false;
         self.epochs = number;
         self.committer.open(self.epochs);
         self.watch.reads(self.metrics.role, partitions.clone());

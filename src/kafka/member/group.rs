@@ -20,6 +20,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use sha2::{Digest, Sha256};
 
+use super::fenced;
 use super::metadata::{Progress, Stamp};
 use crate::kafka::client_log::ClientLog;
 use crate::kafka::record::{Incoming, TopicPartition};
@@ -340,6 +341,20 @@ impl Lookups {
         let id = self.consumer().client().fetch_cluster_id(timeout)?;
         let hash = Sha256::digest(id.as_bytes());
         hash.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+    }
+
+    /// Whether the group has a static member of this name, as its coordinator tells.
+    pub(super) fn has_instance(
+        &self,
+        group: &str,
+        instance: &str,
+        timeout: Duration,
+    ) -> KafkaResult<bool> {
+        let told = self.consumer().fetch_group_list(Some(group), timeout)?;
+        let unknown = KafkaError::GroupListFetch(RDKafkaErrorCode::CoordinatorNotAvailable);
+        let group = told.groups().iter().find(|found| found.name() == group);
+        let mut members = group.ok_or(unknown)?.members().iter();
+        Ok(members.any(|member| fenced::is_of_instance(member.id(), instance)))
     }
 
     /// The names of all topics.

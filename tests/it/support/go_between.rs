@@ -13,14 +13,18 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::add_partitions_to_txn_response::{
     AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult,
 };
+use kafka_protocol::messages::offset_commit_response::{
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
 use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::txn_offset_commit_response::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
 use kafka_protocol::messages::{
     AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, ApiKey,
-    EndTxnResponse, InitProducerIdResponse, ProduceRequest, ProduceResponse, RequestHeader,
-    ResponseHeader, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+    EndTxnResponse, InitProducerIdResponse, OffsetCommitRequest, OffsetCommitResponse,
+    ProduceRequest, ProduceResponse, RequestHeader, ResponseHeader, TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
 };
 use kafka_protocol::protocol::{Decodable, Encodable};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -274,6 +278,22 @@ fn refusal(mut request: Bytes, error: ResponseError) -> anyhow::Result<Bytes> {
                     .with_partitions(partitions.collect())
             });
             TxnOffsetCommitResponse::default()
+                .with_topics(topics.collect())
+                .encode(&mut said, version)?;
+        }
+        ApiKey::OffsetCommit => {
+            let asked = OffsetCommitRequest::decode(&mut request, version)?;
+            let topics = asked.topics.into_iter().map(|topic| {
+                let partitions = topic.partitions.into_iter().map(|partition| {
+                    OffsetCommitResponsePartition::default()
+                        .with_partition_index(partition.partition_index)
+                        .with_error_code(code)
+                });
+                OffsetCommitResponseTopic::default()
+                    .with_name(topic.name)
+                    .with_partitions(partitions.collect())
+            });
+            OffsetCommitResponse::default()
                 .with_topics(topics.collect())
                 .encode(&mut said, version)?;
         }
