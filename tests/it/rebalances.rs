@@ -6,6 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Context;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -23,6 +26,7 @@ tests! {
         a_storm_of_joins_and_leaves_moves_no_start,
         a_partition_that_comes_back_is_read_again,
         a_rolling_restart_moves_no_partition,
+        one_that_cannot_begin_yet_holds_up_nobody,
 }
 
 /// Of events and of tasks.
@@ -352,4 +356,46 @@ async fn a_rolling_restart_moves_no_partition(bed: Bed) -> Outcome {
     }
     let processes: Vec<&Process> = processes.iter().collect();
     check_starts(&scene, &processes).await.map(drop)
+}
+
+/// A transaction that somebody left open keeps a process from knowing where to begin. Others of its group
+/// get their partitions all the same, as soon as they join.
+async fn one_that_cannot_begin_yet_holds_up_nobody(bed: Bed) -> Outcome {
+    let scene = set(&bed).await?;
+    let group = format!("{}.router", scene.installation.id());
+    let events = scene.installation.events_topic();
+    let kafka = scene.installation.kafka();
+    let (mut config, at) = (kafka.client_config(), events.clone());
+    let in_group = group.clone();
+    let open = tokio::task::spawn_blocking(move || {
+        let member: BaseConsumer = config.clone().set("group.id", &in_group).create()?;
+        let metadata = member.group_metadata().context("metadata of the group")?;
+        config.set("transactional.id", format!("{in_group}.other"));
+        let producer: BaseProducer = config.create()?;
+        producer.init_transactions(SOON)?;
+        producer.begin_transaction()?;
+        let record = BaseRecord::<[u8], [u8]>::to(&at).payload(b"{}");
+        producer.send(record).map_err(|(error, _)| error)?;
+        producer.flush(SOON)?;
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(&at, 0, Offset::Offset(0))?;
+        producer.send_offsets_to_transaction(&offsets, &metadata, SOON)?;
+        anyhow::Ok(producer)
+    });
+    let open = open.await??;
+    let process = scene.installation.start_dynamic("router")?;
+    process
+        .wait_for_log("committed offsets are not known yet", READY)
+        .await?;
+    let (other, topics) = (kafka.clone(), vec![events]);
+    let joined = tokio::task::spawn_blocking(move || {
+        let intruder = Intruder::join(&other, &group, &topics)?;
+        intruder.settle(SOON)?;
+        anyhow::Ok(intruder)
+    });
+    let intruder = joined.await??;
+    anyhow::ensure!(!intruder.partitions()?.is_empty(), "nothing was given");
+    leave(vec![intruder]).await?;
+    tokio::task::spawn_blocking(move || open.abort_transaction(SOON)).await??;
+    process.wait_ready(READY).await
 }

@@ -14,6 +14,8 @@ use crate::kafka::record::TopicPartition;
 const CLUSTER: Duration = Duration::from_secs(1);
 /// How long the group's notes may take.
 const NOTES: Duration = Duration::from_secs(3);
+/// Before what is not known yet is asked for again.
+const PAUSE: Duration = Duration::from_millis(50);
 
 impl Member {
     /// Begins an epoch with these partitions once it is known where, or hears that it is void.
@@ -31,6 +33,7 @@ impl Member {
         let group_metadata = self.group.group_metadata().ok_or_else(none)?;
         self.confirmation.begin_epoch();
         let lookups = self.group.lookups();
+        let mut is_acknowledged = false;
         let starts = loop {
             if !(self.may_go_on)() {
                 // Nothing is begun any more; librdkafka still waits for an answer.
@@ -38,13 +41,17 @@ impl Member {
                 return Ok(None);
             }
             // The last epoch's transaction first: it may yet move these offsets.
-            if self.has_given_up()
-                && let Some(starts) = self.starting_points(&lookups, &partitions, position)?
-            {
-                break starts;
-            }
+            let starts = match self.has_given_up() {
+                true => self.starting_points(&lookups, &partitions, position)?,
+                false => None,
+            };
             // Serving keeps the membership; a rebalance that comes now makes this one void.
-            let served = self.group.serve(Duration::from_millis(50));
+            let pause = if starts.is_some() {
+                Duration::ZERO
+            } else {
+                PAUSE
+            };
+            let served = self.group.serve(pause);
             if let Some(error) = served.error
                 && self.note(&error, false)?
             {
@@ -58,6 +65,13 @@ impl Member {
                 Some(Rebalance::Revoke { lost }) => {
                     return Ok(Some(if lost { Event::Lost } else { Event::Revoked }));
                 }
+            }
+            if let Some(starts) = starts {
+                break starts;
+            }
+            if !std::mem::replace(&mut is_acknowledged, true) {
+                let acknowledged = self.group.acknowledge();
+                acknowledged.map_err(|error| MemberError::Fatal(error.to_string()))?;
             }
         };
         start::report_out_of_range(self.role, &self.metrics.all, &starts);

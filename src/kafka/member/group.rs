@@ -198,6 +198,12 @@ impl GroupConsumer {
         self.consumer.group_metadata().map(Arc::new)
     }
 
+    /// Tells librdkafka that an assignment was heard of, and takes nothing of it yet. Until then it does not
+    /// hear of the next rebalance, and all others wait for this member, for as long as a rebalance may take.
+    pub(super) fn acknowledge(&self) -> KafkaResult<()> {
+        self.consumer.assign(&TopicPartitionList::new())
+    }
+
     /// Accepts an assignment: each partition gets a queue of its own, filled from its offset on.
     pub(super) fn accept(
         &self,
