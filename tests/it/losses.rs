@@ -55,7 +55,8 @@ async fn the_controller_dies(bed: Bed) -> Outcome {
     check(bed, async |cluster, _| cluster.controller(READY).await).await
 }
 
-/// Kills a broker under traffic and starts it again: deliveries go on without it and with it.
+/// Kills a broker under traffic and starts it again: deliveries go on without it and with it, by a static
+/// member and by one that is not.
 async fn check(
     bed: Bed,
     victim: impl AsyncFnOnce(&Cluster, &Scene) -> anyhow::Result<i32>,
@@ -64,36 +65,48 @@ async fn check(
     let scene = Scene::keeping(&bed, Keep::Ids, &[DRAIN]).await?;
     scene.subscribe("acme/one", "/one", json!({})).await?;
     scene.subscribe("acme/two", "/two", json!({})).await?;
-    let process = scene.installation.start_dynamic(BOTH)?;
-    process.wait_ready(READY).await?;
+    let processes = [
+        scene.installation.start("a", BOTH)?,
+        scene.installation.start_dynamic(BOTH)?,
+    ];
+    for process in &processes {
+        process.wait_ready(READY).await?;
+    }
     let events = scene.installation.events_topic();
     let flow = EventFlow::start(scene.installation.kafka(), &events, FLOW);
-    gets_on(&scene, &flow, &process).await?;
+    gets_on(&scene, &flow, &processes).await?;
 
     let victim = victim(cluster, &scene).await?;
-    let said = process.log_text()?.lines().count();
+    let lines = |process: &Process| anyhow::Ok(process.log_text()?.lines().count());
+    let said = [lines(&processes[0])?, lines(&processes[1])?];
     cluster.kill9(victim)?;
     cluster.wait_without(victim, MOVES).await?;
     assert_ne!(cluster.controller(MOVES).await?, victim);
-    gets_on(&scene, &flow, &process).await?;
+    gets_on(&scene, &flow, &processes).await?;
     cluster.restart(victim)?;
     cluster.wait_in_sync(MOVES).await?;
-    gets_on(&scene, &flow, &process).await?;
+    gets_on(&scene, &flow, &processes).await?;
     let produced = flow.stop().await?;
 
     account::settled(&scene, 2 * produced, MOVES).await?;
-    let said = process.log_text()?.lines().count() - said;
-    assert!(said < LINES, "{said} lines");
-    process.sigterm()?;
-    assert_eq!(process.wait_exit(READY).await?.code(), Some(0));
+    for (process, before) in processes.iter().zip(said) {
+        let said = lines(process)? - before;
+        assert!(said < LINES, "{said} lines");
+        process.sigterm()?;
+    }
+    for process in &processes {
+        assert_eq!(process.wait_exit(READY).await?.code(), Some(0));
+    }
     Ok(())
 }
 
 /// Waits until events that come from now on are delivered.
-async fn gets_on(scene: &Scene, flow: &EventFlow, process: &Process) -> Outcome {
+async fn gets_on(scene: &Scene, flow: &EventFlow, processes: &[Process]) -> Outcome {
     let more = 2 * (flow.begun() + FLOW);
     let come = scene.receiver.wait_for_ids(more, MOVES, |_| true).await;
     come.with_context(|| flow.state())?;
-    assert_eq!(process.exit_status(), None);
+    for process in processes {
+        assert_eq!(process.exit_status(), None);
+    }
     Ok(())
 }

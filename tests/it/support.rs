@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -50,6 +50,9 @@ pub type Outcome = anyhow::Result<()>;
 
 /// A test that takes longer has failed.
 const LIMIT: Duration = Duration::from_secs(180);
+
+/// The same with a cluster, of which a broker has to be missed, come back and catch up.
+const CLUSTER_LIMIT: Duration = Duration::from_mins(5);
 
 /// How much of each log file a failed test shows, in bytes.
 const LOG_TAIL: usize = 6 * 1024;
@@ -97,20 +100,25 @@ impl Test {
         self
     }
 
-    /// The same with a turn on the run's cluster of three brokers.
+    /// The same on the run's cluster of three brokers, with the machine for itself.
     pub fn with_cluster(mut self) -> Self {
         self.needs_cluster = true;
+        self.limit = CLUSTER_LIMIT;
         self
     }
 
     fn into_trial(self) -> Trial {
-        // Three brokers take a machine for themselves, and minutes where they have to share one.
-        let is_apart = self.needs_cluster;
         let name = self.name;
-        Trial::ignorable_test(name, move || self.run()).with_ignored_flag(is_apart)
+        Trial::ignorable_test(name, move || self.run())
     }
 
     fn run(self) -> Result<Completion, Failed> {
+        // Three brokers take minutes where they have to share a machine; a test's time begins with its turn.
+        let (_alone, _beside);
+        match self.needs_cluster {
+            true => _alone = MACHINE.write().unwrap_or_else(PoisonError::into_inner),
+            false => _beside = MACHINE.read().unwrap_or_else(PoisonError::into_inner),
+        }
         let kafka = match self.needs_kafka.then(the_broker) {
             None => None,
             Some(Ok(broker)) => Some(broker.kafka().clone()),
@@ -129,9 +137,6 @@ impl Test {
         };
         let folder = watchdog::folder().join(self.name.replace("::", "."));
         fs::create_dir_all(&folder)?;
-        // One test at a time, and its time begins with its turn.
-        let take = || CLUSTER_TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = self.needs_cluster.then(take);
         let cluster = match self.needs_cluster.then(the_cluster) {
             None => None,
             Some(Ok(cluster)) => Some(cluster),
@@ -167,7 +172,6 @@ impl Test {
             Err(panic) => Err(panic_message(panic.as_ref())),
         };
         runtime.shutdown_timeout(Duration::from_secs(5));
-        drop(turn);
         outcome.map_err(|message| Failed::from(format!("{message}\n{}", log_tails(&folder))))
     }
 }
@@ -255,8 +259,7 @@ fn unless_missing<T>(started: Result<T, StartError>) -> anyhow::Result<Option<T>
 
 /// `tests! { plain: a, b; kafka: c, d }` makes `pub fn tests()`, which lists those functions of the
 /// module: the plain ones run anywhere, the others need a broker, those of a third list, `registry:`, a
-/// schema registry besides; those of `cluster:` need three brokers of which one may be lost, and run only with
-/// `--ignored`.
+/// schema registry besides; those of `cluster:` need three brokers of which one may be lost, and run last, each by itself.
 macro_rules! tests {
     (
         plain: $($plain:ident),*;
@@ -297,7 +300,9 @@ pub(crate) use tests;
 pub fn run(modules: impl IntoIterator<Item = Vec<Test>>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(THREADS));
-    let trials = modules.into_iter().flatten().map(Test::into_trial);
+    let mut tests: Vec<Test> = modules.into_iter().flatten().collect();
+    tests.sort_by_key(|test| test.needs_cluster);
+    let trials = tests.into_iter().map(Test::into_trial);
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     if let Some(Ok(broker)) = BROKER.get() {
         broker.stop();
@@ -325,7 +330,8 @@ fn the_broker() -> Result<&'static Broker, StartError> {
 }
 
 static CLUSTER: OnceLock<Result<Cluster, StartError>> = OnceLock::new();
-static CLUSTER_TURN: Mutex<()> = Mutex::new(());
+/// Shared by all tests but those of the cluster.
+static MACHINE: RwLock<()> = RwLock::new(());
 
 #[expect(clippy::print_stderr, reason = "what is skipped is said")]
 fn the_cluster() -> Result<&'static Cluster, StartError> {
