@@ -11,60 +11,55 @@
 
 pub mod bare_loop;
 mod beside;
+mod catch_up;
 mod child;
 mod due_at_once;
 mod error;
+mod idle;
 pub mod load;
 pub mod neighbour;
+mod parts;
 pub mod plan;
+mod processes;
 pub mod receiver;
 pub mod report;
+pub mod router_alone;
+mod slow;
+mod subscriptions;
 pub mod talk;
+pub mod tally;
+pub mod tls;
 mod usage;
 
-use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use base64::prelude::{BASE64_STANDARD, Engine};
 use indicatif::ProgressBar;
-use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 pub use error::BenchError;
 pub use plan::Plan;
-use plan::Wish;
 pub use report::Report;
 
 use crate::installation::{Installation, Layers, Settings};
-use crate::kafka::errand::RecordWriter;
 use crate::kafka::topic_admin::TopicAdmin;
 use crate::role::Role;
 use crate::shutdown;
-use crate::topic::Topic;
 use child::{Child, Part};
 use load::Load;
-use receiver::{Count, RETRY_WAIT};
+use processes::Running;
 use report::{Figures, Latency, Retried};
+use tally::Count;
+use tls::Identity;
 use usage::Usage;
 
-/// How long everything may take to be ready.
-const READY: Duration = Duration::from_secs(60);
 /// How long the receiver may see nothing new before the run is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the receiver is asked how far it is.
 const GLANCE: Duration = Duration::from_millis(100);
 /// How fast events come beside those that are measured.
 const NEW_EVENTS_RATE: u32 = 200;
-/// Events before those that count: connections, groups and tables are warm after them.
-const WARM_UP: u64 = 200;
-/// Requests of the bare loop; enough for seconds, few enough not to bore.
-const BARE_REQUESTS: u64 = 100_000;
-/// How many of them are open at once: more is slower on few cores.
-const BARE_CONCURRENCY: usize = 64;
-/// How often: endpoints that come back after a while are to be delivered to.
-const RETRIES: usize = 100;
 /// How long background work may take to end.
 const LAST_GRACE: Duration = Duration::from_secs(1);
 
@@ -82,11 +77,12 @@ pub fn run(
         .enable_all()
         .build()?;
     let signal = runtime.block_on(async { shutdown::on_signals() })?;
+    let identity = plan.asked().tls.then(Identity::make).transpose()?;
     let installation = Installation::given(
         "bench",
         rand::random(),
         bootstrap_servers,
-        settings(plan),
+        settings(plan, identity.as_ref()),
         layers,
     )?;
     let admin = TopicAdmin::try_new(&installation.config).map_err(BenchError::topics)?;
@@ -94,6 +90,7 @@ pub fn run(
     runtime.block_on(installation.create_topics(&admin, partitions))?;
     let bench = Bench {
         plan,
+        identity: identity.as_ref(),
         installation: &installation,
         admin: &admin,
         runtime: runtime.handle(),
@@ -110,24 +107,26 @@ pub fn run(
 }
 
 /// What differs from the user's own settings.
-fn settings(plan: &Plan) -> Settings {
+fn settings(plan: &Plan, identity: Option<&Identity>) -> Settings {
     // Failures on purpose are retried in their time, and nothing else.
     let is_failing = plan.asked().failing > 0.0 || plan.asked().due_at_once;
     let breaker = is_failing.then_some(("BREAKER__MIN_REQUESTS", "1000000"));
+    let ca_file = identity.map(|it| ("HTTP__CA_FILE", it.files.certificate.display().to_string()));
     [
         ("EVENTS__START", "earliest"),
         ("HTTP__ALLOW_NETWORKS", r#"["127.0.0.0/8"]"#),
-        ("TELEMETRY__LISTEN", "127.0.0.1:0"),
         ("TELEMETRY__LOG", "warn,hooktide::run=error"),
     ]
     .into_iter()
     .chain(breaker)
     .map(|(name, value)| (name, value.to_owned()))
+    .chain(ca_file)
     .collect()
 }
 
 struct Bench<'a> {
     plan: &'a Plan,
+    identity: Option<&'a Identity>,
     installation: &'a Installation,
     admin: &'a TopicAdmin,
     runtime: &'a Handle,
@@ -143,71 +142,146 @@ impl Bench<'_> {
         self.bar.set_message("bare loop");
         let bare = self.bare_loop(first)?;
 
-        self.bar.set_message("starting");
-        self.put_subscriptions(&addresses)?;
-        let mut processes = self.start_processes()?;
-        self.bar.set_message("warming up");
-        let warm_up = WARM_UP.min(self.plan.asked().events);
-        receiver.reset()?;
-        self.load(&self.own(warm_up, None))?.finished()?;
-        let warm = warm_up * self.plan.asked().fan_out;
-        self.watch(&mut receiver, &mut processes, warm, |count| count.distinct)?;
-
-        receiver.reset()?;
+        self.bar.set_message("subscriptions");
+        let asked = self.plan.asked();
+        if asked.instead.is_none() {
+            self.put_subscriptions(&addresses)?;
+        }
+        if asked.router_alone {
+            return self.router_alone(bare, first);
+        }
+        if asked.catch_up {
+            return self.catch_up(bare, receiver, first);
+        }
+        let Running {
+            mut processes,
+            start,
+        } = self.start_processes(&Role::ALL, first)?;
+        self.warm_up(&mut receiver, &mut processes)?;
+        let idle = match asked.idle {
+            Some(time) => Some(self.idle(time, &mut processes)?),
+            None => None,
+        };
         let expected = self.plan.deliveries();
         self.bar.set_length(expected);
-        if self.plan.asked().due_at_once {
-            return self.due_at_once(bare, receiver, processes);
+        if asked.due_at_once {
+            return self.due_at_once(bare, receiver, processes, first);
         }
-        self.bar.set_message("hooktide");
-        receiver.fail(self.plan.asked().failing)?;
-        let broker = usage::listening_on(&self.installation.config.kafka.bootstrap_servers);
-        let pids: Vec<u32> = processes.iter().map(Child::id).collect();
-        let look = || (Usage::of_all(&pids), broker.and_then(Usage::of));
-        let before = look();
-        let own = self.own(self.plan.asked().events, self.plan.asked().rate);
+        self.bar.set_message(self.subject());
+        receiver.fail(asked.failing)?;
+        let before = self.look(&processes);
+        let own = self.own(asked.events, asked.rate);
         let load = self.load(&own)?;
-        let count = self.watch(&mut receiver, &mut processes, expected, |count| {
-            count.distinct
-        })?;
-        let after = look();
+        let count = match asked.slow {
+            None => self.watch(&mut receiver, &mut processes, expected, |count| {
+                count.distinct
+            })?,
+            Some(_) => self.watch_others(&own, &mut receiver, &mut processes)?,
+        };
+        let after = self.look(&processes);
         let loaded = load.finished()?;
-        let beside = match self.plan.asked().beside {
+        let beside = match asked.beside {
             Some(neighbour) => {
                 let alone = Latency::of(count.latency);
                 Some(self.beside(neighbour, &own, alone, &mut receiver, &mut processes)?)
             }
             None => None,
         };
-        for process in processes {
-            process.stop();
-        }
-        let took = count.taken_at.map(|(_, last)| last).unwrap_or_default();
-        let took = micros(took.saturating_sub(loaded.started_at));
+        processes.into_iter().for_each(Child::stop);
+        let taken_at = match asked.slow {
+            None => count.taken_at,
+            Some(_) => count.others.taken_at,
+        };
+        let last = taken_at.map(|(_, last)| last).unwrap_or_default();
+        let took = micros(last.saturating_sub(loaded.started_at));
+        let others = asked.slow.map(|_| self.others(&own, &count.others));
         Ok(Report {
+            start,
+            idle,
+            others,
+            beside,
+            ..self.report(bare, loaded, before, after, &count, took)
+        })
+    }
+
+    /// What every run has in common.
+    fn report(
+        &self,
+        bare_loop: Figures,
+        loaded: load::Done,
+        before: Look,
+        after: Look,
+        count: &Count,
+        took: Duration,
+    ) -> Report {
+        let cpu = usage::cpu_between(before.broker, after.broker);
+        Report {
             application_id: self.installation.config.application_id.clone(),
             plan: self.plan.clone(),
             loaded_in: micros(loaded.ended_at.saturating_sub(loaded.started_at)),
             took,
-            bare_loop: bare,
-            hooktide: Figures::between(before.0, after.0, count.distinct, took),
-            broker_cpu_s_per_1000: usage::cpu_between(before.1, after.1)
-                .map(|cpu| report::per_1000(cpu, count.distinct)),
-            doubled: doubled(&count),
+            bare_loop,
+            hooktide: Figures::between(before.ours, after.ours, count.distinct, took),
+            broker_cpu_s_per_1000: cpu.map(|cpu| report::per_1000(cpu, count.distinct)),
+            doubled: doubled(count),
             latency_ms: Latency::of(count.latency),
-            retried: Retried::of(&count),
-            beside,
-        })
+            retried: Retried::of(count),
+            start: None,
+            idle: None,
+            others: None,
+            copy: None,
+            beside: None,
+        }
     }
 
-    fn start_processes(&self) -> Result<Vec<Child>, BenchError> {
-        let mut processes = Vec::new();
-        for _ in 0..self.plan.asked().processes {
-            let mut command = self.installation.run_child(&Role::ALL)?;
-            processes.push(Child::spawn("hooktide run", &mut command)?);
+    fn warm_up(&self, receiver: &mut Part, processes: &mut [Child]) -> Result<(), BenchError> {
+        self.bar.set_message("warming up");
+        let asked = self.plan.asked();
+        // A slow endpoint stays out of it: it would take its time.
+        let first_type = u64::from(asked.slow.is_some() && self.plan.types() > 1);
+        let events = asked.warm_up.min(asked.events);
+        receiver.reset()?;
+        let load = Load {
+            first_type,
+            types: self.plan.types() - first_type,
+            ..self.own(events, None)
+        };
+        self.load(&load)?.finished()?;
+        let warm = events * asked.fan_out;
+        self.watch(receiver, processes, warm, |count| count.distinct)?;
+        receiver.reset()
+    }
+
+    fn pass(&self, time: Duration, processes: &mut [Child]) -> Result<(), BenchError> {
+        let began = Instant::now();
+        while began.elapsed() < time {
+            self.all_run(processes)?;
         }
-        self.wait_for_members()?;
-        Ok(processes)
+        Ok(())
+    }
+
+    /// What has been used until now.
+    fn look(&self, processes: &[Child]) -> Look {
+        let pids: Vec<u32> = processes.iter().map(Child::id).collect();
+        let broker = usage::listening_on(&self.installation.config.kafka.bootstrap_servers);
+        Look {
+            ours: Usage::of_all(&pids),
+            broker: broker.and_then(Usage::of),
+        }
+    }
+
+    fn subject(&self) -> &'static str {
+        match self.plan.asked().instead {
+            None => "hooktide",
+            Some(_) => "the program",
+        }
+    }
+
+    fn scheme(&self) -> &'static str {
+        match self.identity {
+            None => "http",
+            Some(_) => "https",
+        }
     }
 
     /// The load that is measured.
@@ -220,101 +294,8 @@ impl Bench<'_> {
             first_type: 0,
             types: self.plan.types(),
             rate,
+            keyed: self.plan.asked().slow.is_some(),
         }
-    }
-
-    fn start_receiver(&self) -> Result<Part, BenchError> {
-        let Wish {
-            receivers, delay, ..
-        } = self.plan.asked();
-        let mut command = self.installation.child()?;
-        command
-            .args(["bench-part", "receiver"])
-            .args(["--endpoints", &receivers.to_string()])
-            .args(["--delay-ms", &delay.as_millis().to_string()]);
-        Part::spawn("receiver", &mut command)
-    }
-
-    fn load(&self, load: &Load) -> Result<Loading, BenchError> {
-        let mut command = self.installation.child()?;
-        command
-            .args(["bench-part", "load"])
-            .args(["--topic", &load.topic])
-            .args(["--events", &load.events.to_string()])
-            .args(["--first-number", &load.first_number.to_string()])
-            .args(["--size", &load.size.to_string()])
-            .args(["--first-type", &load.first_type.to_string()])
-            .args(["--types", &load.types.to_string()]);
-        if let Some(rate) = load.rate {
-            command.args(["--rate", &rate.to_string()]);
-            // Batches would be latency of the load's own making.
-            command.env("HOOKTIDE__KAFKA__PROPERTIES__LINGER_MS", "0");
-        }
-        Ok(Loading(Part::spawn("load", &mut command)?))
-    }
-
-    fn bare_loop(&self, at: SocketAddr) -> Result<Figures, BenchError> {
-        let requests = BARE_REQUESTS.min(self.plan.deliveries());
-        let mut command = self.installation.child()?;
-        command
-            .args(["bench-part", "bare-loop"])
-            .args(["--url", &format!("http://{at}/")])
-            .args(["--requests", &requests.to_string()])
-            .args(["--size", &self.plan.asked().size.to_string()])
-            .args(["--concurrency", &BARE_CONCURRENCY.to_string()]);
-        let mut part = Part::spawn("bare loop", &mut command)?;
-        let done: bare_loop::Done = part.read()?;
-        let took = Duration::from_secs_f64(done.seconds);
-        Ok(Figures::between(
-            Some(Usage::default()),
-            done.used,
-            requests,
-            took,
-        ))
-    }
-
-    fn put_subscriptions(&self, endpoints: &[SocketAddr]) -> Result<(), BenchError> {
-        let numbers = (0..self.plan.subscriptions()).zip(endpoints.iter().cycle());
-        let fan_out = self.plan.asked().fan_out;
-        self.put(numbers.map(|(number, at)| Subscription {
-            id: format!("bench-{number}"),
-            event_type: number / fan_out,
-            at: *at,
-            rate_limit: None,
-        }))
-    }
-
-    fn put(&self, subscriptions: impl Iterator<Item = Subscription>) -> Result<(), BenchError> {
-        let config = &self.installation.config;
-        let writer =
-            RecordWriter::connect_to_table(config, &config.topics.name(Topic::Subscriptions))?;
-        for subscription in subscriptions {
-            let key = format!("default/{}", subscription.id);
-            let value = subscription.record().to_string();
-            writer.write(0, Some(key.as_bytes()), Some(value.as_bytes()))?;
-        }
-        writer.settle();
-        match writer.failure() {
-            Some((_, error)) => Err(error.into()),
-            None => Ok(()),
-        }
-    }
-
-    /// Waits until every process has its partitions in both groups.
-    fn wait_for_members(&self) -> Result<(), BenchError> {
-        let deadline = Instant::now() + READY;
-        let is_complete = |role| {
-            let asked = self.admin.stable_members(&self.installation.config, role);
-            self.runtime.block_on(asked) == Some(self.plan.asked().processes)
-        };
-        while !Role::ALL.into_iter().all(is_complete) {
-            self.go_on()?;
-            if Instant::now() > deadline {
-                return Err(BenchError::NotReady(READY.as_secs()));
-            }
-            thread::sleep(GLANCE);
-        }
-        Ok(())
     }
 
     /// Waits until the receiver has counted `expected` of something.
@@ -363,45 +344,17 @@ impl Bench<'_> {
     }
 }
 
-/// A subscription of the run.
-struct Subscription {
-    id: String,
-    /// Its number.
-    event_type: u64,
-    at: SocketAddr,
-    rate_limit: Option<Value>,
-}
-
-impl Subscription {
-    fn record(&self) -> Value {
-        let Self { id, at, .. } = self;
-        let secret: [u8; 32] = rand::random();
-        let mut record = json!({
-            "version": 1,
-            "url": format!("http://{at}/{id}"),
-            "events": [load::event_type(self.event_type)],
-            "secrets": [format!("whsec_{}", BASE64_STANDARD.encode(secret))],
-            "retry": { "schedule": vec![format!("{}s", RETRY_WAIT.as_secs()); RETRIES] },
-        });
-        if let Some(limit) = &self.rate_limit {
-            record["rate_limit"] = limit.clone();
-        }
-        record
-    }
+/// What has been used until some moment.
+#[derive(Clone, Copy)]
+struct Look {
+    /// By hooktide, or what is measured in its stead.
+    ours: Option<Usage>,
+    broker: Option<Usage>,
 }
 
 /// Requests that nobody can explain: each delivery is taken once, and may have failed once.
 fn doubled(count: &Count) -> u64 {
     count.requests - count.failed - count.distinct
-}
-
-/// A load under way.
-struct Loading(Part);
-
-impl Loading {
-    fn finished(mut self) -> Result<load::Done, BenchError> {
-        self.0.read()
-    }
 }
 
 fn micros(count: u64) -> Duration {

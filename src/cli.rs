@@ -112,6 +112,7 @@ Examples:
   hooktide bench --bootstrap localhost:9092
   hooktide bench --bootstrap localhost:9092 --events 2000 --rate 200
   hooktide bench --bootstrap localhost:9092 --events 6000 --rate 200 --beside slow
+  hooktide bench --bootstrap localhost:9092 --events 200000 --instead ./my-consumer
   hooktide bench --bootstrap localhost:9092 --fan-out 10 --receivers 10 --output json
 
 CPU time and memory are known on Linux, the broker's only if it runs on this machine.

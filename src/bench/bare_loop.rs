@@ -1,6 +1,7 @@
 //! The process that posts as plainly as can be, with the client that most programs use, and says what
 //! that costs: no policy, no signature, no bounds, nothing that is remembered.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -29,12 +30,26 @@ pub struct Done {
 ///
 /// # Errors
 /// A request fails: a yardstick has no failures.
-pub fn run(url: &Url, requests: u64, size: usize, concurrency: usize) -> Result<Done, BenchError> {
+pub fn run(
+    url: &Url,
+    ca_file: Option<&Path>,
+    requests: u64,
+    size: usize,
+    concurrency: usize,
+) -> Result<Done, BenchError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     let body = Bytes::from(load::event(0, &load::event_type(0), size, load::now()));
-    let took = runtime.block_on(post(url, body, requests, concurrency))?;
+    // Used for https alone, but the client is not made without.
+    let tls = http::client_tls(ca_file, None).map_err(std::io::Error::other)?;
+    let client = Client::builder()
+        .tls_backend_preconfigured(tls)
+        .no_proxy()
+        .tcp_nodelay(true)
+        .pool_max_idle_per_host(concurrency)
+        .build()?;
+    let took = runtime.block_on(post(client, url, body, requests, concurrency))?;
     runtime.shutdown_timeout(Duration::ZERO);
     Ok(Done {
         seconds: took.as_secs_f64(),
@@ -43,19 +58,12 @@ pub fn run(url: &Url, requests: u64, size: usize, concurrency: usize) -> Result<
 }
 
 async fn post(
+    client: Client,
     url: &Url,
     body: Bytes,
     requests: u64,
     concurrency: usize,
 ) -> Result<Duration, BenchError> {
-    // Not used, but the client is not made without.
-    let tls = http::client_tls(None, None).map_err(std::io::Error::other)?;
-    let client = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .no_proxy()
-        .tcp_nodelay(true)
-        .pool_max_idle_per_host(concurrency)
-        .build()?;
     let left = Arc::new(AtomicU64::new(requests));
     let began = Instant::now();
     let mut loops = JoinSet::new();

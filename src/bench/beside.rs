@@ -9,9 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::child::{Child, Part};
 use super::load::Load;
 use super::neighbour::{Neighbour, limit};
-use super::receiver::Count;
+use super::parts::Loading;
 use super::report::{Backlog, Beside, Latency, Recovery};
-use super::{Bench, BenchError, Loading, NEW_EVENTS_RATE, PATIENCE, Subscription, usage};
+use super::subscriptions::Subscription;
+use super::tally::Count;
+use super::{Bench, BenchError, NEW_EVENTS_RATE, PATIENCE, usage};
 use crate::kafka::errand::RecordCount;
 use crate::topic::Topic;
 

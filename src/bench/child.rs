@@ -19,6 +19,8 @@ const GLANCE: Duration = Duration::from_millis(20);
 pub(super) struct Child {
     name: &'static str,
     process: process::Child,
+    /// Whether it ends by itself when its stdin does.
+    heeds_stdin: bool,
 }
 
 /// A process that talks: one JSON document a line.
@@ -36,7 +38,18 @@ struct Listening {
 impl Child {
     pub(super) fn spawn(name: &'static str, command: &mut Command) -> io::Result<Self> {
         let process = command.spawn()?;
-        Ok(Self { name, process })
+        Ok(Self {
+            name,
+            process,
+            heeds_stdin: true,
+        })
+    }
+
+    /// A program that knows nothing of us.
+    pub(super) fn spawn_foreign(name: &'static str, command: &mut Command) -> io::Result<Self> {
+        let mut child = Self::spawn(name, command)?;
+        child.heeds_stdin = false;
+        Ok(child)
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -57,7 +70,10 @@ impl Child {
     /// Asks it to end, and waits a while. It is killed when dropped.
     pub(super) fn stop(mut self) {
         drop(self.process.stdin.take());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = match self.heeds_stdin {
+            true => Instant::now() + PATIENCE,
+            false => Instant::now(),
+        };
         while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < deadline {
             thread::sleep(GLANCE);
         }

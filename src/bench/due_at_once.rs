@@ -1,14 +1,16 @@
 //! Many retries that are due at the same moment, and new events beside them.
 
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Instant;
 
 use super::child::{Child, Part};
 use super::load::Load;
-use super::receiver::{Count, RETRY_WAIT};
-use super::report::{Figures, Latency, Report, Retried};
-use super::usage::Usage;
-use super::{Bench, BenchError, GLANCE, NEW_EVENTS_RATE, doubled, micros};
+use super::processes::Running;
+use super::report::{Figures, Report};
+use super::tally::{Count, RETRY_WAIT};
+use super::{Bench, BenchError, GLANCE, Look, NEW_EVENTS_RATE, micros};
+use crate::role::Role;
 
 /// How long new events come while the retries go out.
 const NEW_EVENTS_FOR: u64 = 5;
@@ -20,6 +22,7 @@ impl Bench<'_> {
         bare_loop: Figures,
         mut receiver: Part,
         mut processes: Vec<Child>,
+        first: SocketAddr,
     ) -> Result<Report, BenchError> {
         self.bar.set_message("all fail");
         receiver.fail(1.0)?;
@@ -36,7 +39,14 @@ impl Bench<'_> {
         }
         receiver.fail(0.0)?;
         self.bar.set_message("all due");
-        let mut processes = self.start_processes()?;
+        let before = Look {
+            ours: Some(Default::default()),
+            ..self.look(&[])
+        };
+        let Running {
+            mut processes,
+            start,
+        } = self.start_processes(&Role::ALL, first)?;
         let new = self.load(&Load {
             events: u64::from(NEW_EVENTS_RATE) * NEW_EVENTS_FOR,
             first_number: own.events,
@@ -47,23 +57,13 @@ impl Bench<'_> {
         let count: Count =
             self.watch(&mut receiver, &mut processes, all, |count| count.distinct)?;
         new.finished()?;
-        let pids: Vec<u32> = processes.iter().map(Child::id).collect();
-        let used = Usage::of_all(&pids);
+        let after = self.look(&processes);
         processes.into_iter().for_each(Child::stop);
         let (first, last) = count.taken_at.unwrap_or_default();
         let took = micros(last.saturating_sub(first));
         Ok(Report {
-            application_id: self.installation.config.application_id.clone(),
-            plan: self.plan.clone(),
-            loaded_in: micros(loaded.ended_at.saturating_sub(loaded.started_at)),
-            took,
-            bare_loop,
-            hooktide: Figures::between(Some(Usage::default()), used, count.distinct, took),
-            broker_cpu_s_per_1000: None,
-            doubled: doubled(&count),
-            latency_ms: Latency::of(count.latency),
-            retried: Retried::of(&count),
-            beside: None,
+            start,
+            ..self.report(bare_loop, loaded, before, after, &count, took)
         })
     }
 }

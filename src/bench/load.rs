@@ -15,6 +15,11 @@ pub const LEAST_SIZE: usize = 160;
 /// The member of an event's data that says when it was produced, in microseconds since the Unix epoch.
 pub(super) const PRODUCED_AT: &str = "\"produced_at\":";
 
+/// The number of an event that only warms the load up. No subscription gets it.
+const NOBODYS: u64 = u64::MAX;
+/// Its id: who posts every event posts that one too, and it does not count.
+pub(super) const NOBODYS_ID: &[u8] = b"evt_18446744073709551615";
+
 /// What the load says when it is done. Times in microseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Done {
@@ -41,6 +46,8 @@ pub struct Load {
     pub types: u64,
     /// Events a second; none: as fast as Kafka takes them.
     pub rate: Option<u32>,
+    /// Whether an event's type is its key; else it has none.
+    pub keyed: bool,
 }
 
 impl Load {
@@ -58,7 +65,7 @@ impl Load {
         let writer = RecordWriter::connect(config, &self.topic)?;
         // An idempotent producer asks for its id when it is first used, and now and then half a second
         // later. That is not to be the first events' latency.
-        let nobodys = event(0, "nobodys", self.size, now());
+        let nobodys = event(NOBODYS, "nobodys", self.size, now());
         writer.write(0, None, Some(nobodys.as_bytes()))?;
         writer.settle();
         let (began, started_at) = (Instant::now(), now());
@@ -67,13 +74,10 @@ impl Load {
                 let due = began + Duration::from_secs_f64(number as f64 / f64::from(rate));
                 thread::sleep(due.saturating_duration_since(Instant::now()));
             }
-            let event = event(
-                self.first_number + number,
-                &event_type(self.first_type + number % self.types),
-                self.size,
-                now(),
-            );
-            writer.write(0, None, Some(event.as_bytes()))?;
+            let event_type = event_type(self.first_type + number % self.types);
+            let event = event(self.first_number + number, &event_type, self.size, now());
+            let key = self.keyed.then_some(event_type.as_bytes());
+            writer.write(0, key, Some(event.as_bytes()))?;
             if let Some((_, error)) = writer.failure() {
                 return Err(error);
             }
@@ -132,6 +136,8 @@ mod tests {
         for size in [LEAST_SIZE, 512, 16 << 10] {
             for number in [0, u64::MAX] {
                 let text = event(number, &event_type(number), size, now());
+                let id = format!("{:?}", str::from_utf8(NOBODYS_ID).unwrap());
+                assert_eq!(text.contains(&id), number == NOBODYS, "{text}");
                 assert_eq!(text.len(), size, "{text}");
                 let parsed = Event::parse(text.as_bytes(), &at, Timestamp::default()).unwrap();
                 assert_eq!(parsed.event_type(), event_type(number));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::load::LEAST_SIZE;
+use super::load::{LEAST_SIZE, event_type};
 use super::neighbour::Neighbour;
 use crate::duration_text::parse;
 
@@ -65,6 +65,34 @@ pub struct Wish {
     /// How many `hooktide run` share the work
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub processes: usize,
+    /// Events before those that count; connections, tables and just-in-time compilers are warm after them
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub warm_up: u64,
+    /// Endpoints that are reached over TLS
+    #[arg(long)]
+    pub tls: bool,
+    /// Watch for so long what hooktide takes while nothing comes, before anything else is measured
+    #[arg(long, value_name = "DURATION", value_parser = parse)]
+    #[serde(rename = "idle_ms", serialize_with = "maybe_as_millis")]
+    pub idle: Option<Duration>,
+    /// Produce all events before hooktide starts, which then catches up
+    #[arg(long, conflicts_with_all = ["rate", "beside", "due_at_once"])]
+    pub catch_up: bool,
+    /// The first subscription's endpoint takes so long to answer; what is measured is the others. Events
+    /// have their type as key
+    #[arg(long, value_name = "DURATION", value_parser = parse, requires = "rate")]
+    #[arg(conflicts_with_all = ["failing", "beside", "due_at_once", "catch_up"])]
+    #[serde(rename = "slow_ms", serialize_with = "maybe_as_millis")]
+    pub slow: Option<Duration>,
+    /// Run the router alone, and hold it against a plain transactional copy of what it writes
+    #[arg(long, conflicts_with_all = ["rate", "failing", "beside", "due_at_once", "catch_up", "slow", "idle"])]
+    pub router_alone: bool,
+    /// Measure this program instead of hooktide. A shell starts it with BOOTSTRAP_SERVERS, TOPIC, GROUP and
+    /// URL in its environment; it posts every record's value to URL and the record's key, with the member
+    /// `id` of the value as header `webhook-id`
+    #[arg(long, value_name = "PROGRAM")]
+    #[arg(conflicts_with_all = ["failing", "beside", "due_at_once", "router_alone"])]
+    pub instead: Option<String>,
 }
 
 /// Which numbers do not fit.
@@ -90,6 +118,9 @@ pub enum PlanError {
     /// For the others, nothing waits.
     #[error("--backlog goes with --beside dead or --beside limited")]
     Backlog,
+    /// A program knows nothing of subscriptions.
+    #[error("--instead goes with a --fan-out and --processes of 1")]
+    Instead,
     /// Ports and processes of one machine.
     #[error("at most {MOST_RECEIVERS} --receivers and {MOST_PROCESSES} --processes")]
     TooMany,
@@ -124,6 +155,9 @@ impl Plan {
         {
             return Err(PlanError::Backlog);
         }
+        if wish.instead.is_some() && (wish.fan_out, wish.processes) != (1, 1) {
+            return Err(PlanError::Instead);
+        }
         if !(LEAST_SIZE..=GREATEST_SIZE).contains(&wish.size) {
             return Err(PlanError::Size);
         }
@@ -151,6 +185,17 @@ impl Plan {
         self.subscriptions() / self.0.fan_out
     }
 
+    /// The first subscription's endpoint, if it is slow: its type's place in a URL.
+    pub(super) fn slow_path(&self) -> Option<String> {
+        self.0.slow.map(|_| format!("/{}", event_type(0)))
+    }
+
+    /// How many deliveries there must be besides those of the first event type, whose endpoint is slow.
+    pub(super) fn deliveries_to_others(&self) -> u64 {
+        let to_it = self.0.events.div_ceil(self.types());
+        (self.0.events - to_it) * self.0.fan_out
+    }
+
     /// How many deliveries there must be.
     pub fn deliveries(&self) -> u64 {
         self.0.events.saturating_mul(self.0.fan_out)
@@ -159,6 +204,16 @@ impl Plan {
 
 fn as_millis<S: serde::Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn maybe_as_millis<S: serde::Serializer>(
+    duration: &Option<Duration>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => as_millis(duration, to),
+        None => to.serialize_none(),
+    }
 }
 
 #[cfg(test)]
@@ -178,6 +233,13 @@ mod tests {
         backlog: None,
         processes: 1,
         delay: Duration::ZERO,
+        warm_up: 200,
+        tls: false,
+        idle: None,
+        catch_up: false,
+        slow: None,
+        router_alone: false,
+        instead: None,
     };
 
     #[test]
@@ -233,6 +295,14 @@ mod tests {
         check(
             |wish| (wish.subscriptions, wish.fan_out) = (Some(3), 2),
             PlanError::FanOut,
+        );
+        check(
+            |wish| (wish.instead, wish.fan_out) = (Some("true".into()), 2),
+            PlanError::Instead,
+        );
+        check(
+            |wish| (wish.instead, wish.processes) = (Some("true".into()), 2),
+            PlanError::Instead,
         );
         check(|wish| wish.receivers = 1_001, PlanError::TooMany);
         check(|wish| wish.processes = 65, PlanError::TooMany);

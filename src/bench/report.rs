@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::plan::Plan;
-use super::receiver::{Count, Percentiles};
+use super::tally::{Count, Percentiles};
 use super::usage::{Usage, cpu_between};
 
 /// What came of a run.
@@ -34,8 +34,55 @@ pub struct Report {
     pub latency_ms: Option<Latency>,
     /// Those whose first request failed, if there are any.
     pub retried: Option<Retried>,
+    /// How its processes started; none of a program in hooktide's stead.
+    pub start: Option<Start>,
+    /// What it took while nothing came, if that was asked for.
+    pub idle: Option<Idle>,
+    /// Deliveries besides those of the slow endpoint, if there is one. Then latency and speed are theirs.
+    pub others: Option<Others>,
+    /// A plain copy of what the router alone has written, if that was asked for. Then deliveries are
+    /// tasks, and nobody sent them.
+    pub copy: Option<Figures>,
     /// The same beside endpoints that behave badly, if that was asked for.
     pub beside: Option<Beside>,
+}
+
+/// The start of all processes of a run.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Start {
+    /// Until all were ready.
+    #[serde(rename = "ready_in_s")]
+    pub ready_in: f64,
+    /// What was resident then, in bytes.
+    pub memory_bytes: Option<u64>,
+}
+
+/// Nothing to do.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Idle {
+    /// For how long.
+    #[serde(rename = "watched_s")]
+    pub seconds: f64,
+    /// CPU time of hooktide ÷ that time.
+    pub cpu_of_a_core: Option<f64>,
+    /// The same of the broker.
+    pub broker_cpu_of_a_core: Option<f64>,
+    /// What was resident at the end, in bytes.
+    pub memory_bytes: Option<u64>,
+}
+
+/// Deliveries besides those of a slow endpoint.
+#[derive(Clone, Debug, Serialize)]
+pub struct Others {
+    /// How many there should be.
+    pub deliveries: u64,
+    /// How many have arrived.
+    pub arrived: u64,
+    /// The longest time in which none did.
+    #[serde(rename = "longest_gap_s")]
+    pub longest_gap: f64,
+    /// How many did in each second.
+    pub by_second: Vec<u32>,
 }
 
 /// Deliveries whose first request failed.
@@ -203,7 +250,17 @@ impl fmt::Display for Report {
             "", "deliveries/s", "CPU-s per 1,000", "peak memory"
         )?;
         let bare = self.bare_loop;
-        for (name, figures) in [("bare POST loop", bare), ("hooktide", self.hooktide)] {
+        let subject = match (&plan.instead, plan.router_alone) {
+            (Some(_), _) => "the program",
+            (None, true) => "router, tasks",
+            (None, false) => "hooktide",
+        };
+        let rows = [
+            ("bare POST loop", Some(bare)),
+            (subject, Some(self.hooktide)),
+            ("raw copy", self.copy),
+        ];
+        for (name, figures) in rows.into_iter().filter_map(|(name, it)| Some((name, it?))) {
             writeln!(
                 to,
                 "{name:<16}{:>14.0}{:>18}{:>14}",
@@ -223,8 +280,26 @@ impl fmt::Display for Report {
         if let (Some(ours), Some(theirs)) = (self.hooktide.cpu_s_per_1000, bare.cpu_s_per_1000) {
             writeln!(
                 to,
-                "hooktide's CPU for a delivery: {:.1} times a bare POST's",
+                "{subject}'s CPU for a delivery: {:.1} times a bare POST's",
                 ours / theirs
+            )?;
+        }
+        if let Some(start) = &self.start {
+            let memory = megabytes(start.memory_bytes);
+            writeln!(
+                to,
+                "ready in {:.1} s, then with {memory} of memory",
+                start.ready_in
+            )?;
+        }
+        if let Some(idle) = &self.idle {
+            writeln!(
+                to,
+                "idle for {:.0} s: {} of a core, the broker {}; {} of memory",
+                idle.seconds,
+                percent(idle.cpu_of_a_core),
+                percent(idle.broker_cpu_of_a_core),
+                megabytes(idle.memory_bytes),
             )?;
         }
         if let Some(latency) = &self.latency_ms {
@@ -235,6 +310,13 @@ impl fmt::Display for Report {
         }
         if let Some(beside) = &self.beside {
             write!(to, "{beside}")?;
+        }
+        if let Some(others) = &self.others {
+            return writeln!(
+                to,
+                "{} of {} deliveries to others arrived; the longest time in which none did: {:.1} s",
+                others.arrived, others.deliveries, others.longest_gap,
+            );
         }
         writeln!(
             to,
@@ -314,6 +396,12 @@ impl fmt::Display for Backlog {
 fn megabytes(bytes: Option<u64>) -> String {
     bytes.map_or("unknown".to_owned(), |bytes| {
         format!("{} MB", bytes / 1_000_000)
+    })
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or("unknown".to_owned(), |share| {
+        format!("{:.1} %", share * 100.0)
     })
 }
 

@@ -11,6 +11,8 @@ pub(super) struct Usage {
     pub(super) cpu: Duration,
     /// The most memory that was ever resident, in bytes.
     pub(super) peak_memory: u64,
+    /// The memory that is resident now, in bytes.
+    pub(super) memory: u64,
 }
 
 impl Usage {
@@ -21,6 +23,7 @@ impl Usage {
             Some(Self {
                 cpu: sum.cpu + one.cpu,
                 peak_memory: sum.peak_memory + one.peak_memory,
+                memory: sum.memory + one.memory,
             })
         })
     }
@@ -31,9 +34,11 @@ impl Usage {
         let process = procfs::process::Process::new(i32::try_from(pid).ok()?).ok()?;
         let stat = process.stat().ok()?;
         let ticks = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;
+        let status = process.status().ok()?;
         Some(Self {
             cpu: Duration::from_secs_f64(ticks),
-            peak_memory: process.status().ok()?.vmhwm.unwrap_or_default() * 1_024,
+            peak_memory: status.vmhwm.unwrap_or_default() * 1_024,
+            memory: status.vmrss.unwrap_or_default() * 1_024,
         })
     }
 
@@ -97,7 +102,8 @@ mod tests {
         let servers = format!("{},b:9092", listener.local_addr().unwrap());
         assert_eq!(listening_on(&servers), Some(std::process::id()));
         let usage = Usage::of_all(&[std::process::id()]).unwrap();
-        assert!(usage.peak_memory > 1 << 20, "{usage:?}");
+        assert!(usage.memory > 1 << 20, "{usage:?}");
+        assert!(usage.peak_memory >= usage.memory, "{usage:?}");
         assert_eq!(listening_on("192.0.2.1:9092"), None);
         assert_eq!(Usage::of_all(&[std::process::id(), u32::MAX]), None);
     }

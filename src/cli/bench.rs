@@ -13,7 +13,9 @@ use super::{Failure, Output, environment, output};
 use crate::bench::load::Load;
 use crate::bench::neighbour::Neighbour;
 use crate::bench::plan::Wish;
-use crate::bench::{self, BenchError, Plan, bare_loop, receiver, talk};
+use crate::bench::receiver::{self, Manners};
+use crate::bench::tls::PemFiles;
+use crate::bench::{self, BenchError, Plan, bare_loop, router_alone, talk};
 use crate::config::Config;
 use crate::installation::Layers;
 
@@ -78,9 +80,20 @@ pub(super) enum Part {
         endpoints: u32,
         #[arg(long)]
         delay_ms: u64,
+        /// Requests to it take so long as --slow-ms says
+        #[arg(long, requires = "slow_ms")]
+        slow_path: Option<String>,
+        #[arg(long, requires = "slow_path")]
+        slow_ms: Option<u64>,
         /// Nobody listens until told so
         #[arg(long)]
         deaf: bool,
+        /// PEM file: speak TLS, with this
+        #[arg(long, requires = "key")]
+        certificate: Option<PathBuf>,
+        /// PEM file with the certificate's key
+        #[arg(long, requires = "certificate")]
+        key: Option<PathBuf>,
     },
     /// Produces events
     #[command(
@@ -101,6 +114,19 @@ pub(super) enum Part {
         rate: Option<u32>,
         #[arg(long, default_value_t = 0)]
         first_number: u64,
+        /// Events have their type as key
+        #[arg(long)]
+        keyed: bool,
+    },
+    /// Copies records within transactions
+    #[command(after_help = "Example:\n  hooktide bench-part copy --from a --to b --records 1")]
+    Copy {
+        #[arg(long)]
+        from: String,
+        #[arg(long)]
+        to: String,
+        #[arg(long)]
+        records: u64,
     },
     /// Behaves badly
     #[command(after_help = "Example:\n  hooktide bench-part neighbour hang")]
@@ -121,6 +147,9 @@ pub(super) enum Part {
         size: usize,
         #[arg(long)]
         concurrency: usize,
+        /// PEM file of what signed the receiver's certificate
+        #[arg(long)]
+        ca_file: Option<PathBuf>,
     },
 }
 
@@ -130,8 +159,22 @@ impl Part {
             Self::Receiver {
                 endpoints,
                 delay_ms,
+                slow_path,
+                slow_ms,
                 deaf,
-            } => receiver::run(endpoints, Duration::from_millis(delay_ms), deaf),
+                certificate,
+                key,
+            } => {
+                let manners = Manners {
+                    delay: Duration::from_millis(delay_ms),
+                    slow: slow_path.zip(slow_ms.map(Duration::from_millis)),
+                    deaf,
+                    tls: certificate
+                        .zip(key)
+                        .map(|(certificate, key)| PemFiles { certificate, key }),
+                };
+                receiver::run(endpoints, manners)
+            }
             Self::Load {
                 topic,
                 events,
@@ -140,6 +183,7 @@ impl Part {
                 types,
                 rate,
                 first_number,
+                keyed,
             } => {
                 let load = Load {
                     first_number,
@@ -149,8 +193,13 @@ impl Part {
                     first_type,
                     types,
                     rate,
+                    keyed,
                 };
                 talk::say(&load.run(config).map_err(anyhow::Error::from)?)
+            }
+            Self::Copy { from, to, records } => {
+                let done = router_alone::copy(config, &from, &to, records);
+                talk::say(&done.map_err(anyhow::Error::from)?)
             }
             Self::Neighbour { kind } => kind.run(),
             Self::BareLoop {
@@ -158,8 +207,9 @@ impl Part {
                 requests,
                 size,
                 concurrency,
+                ca_file,
             } => {
-                let done = bare_loop::run(&url, requests, size, concurrency);
+                let done = bare_loop::run(&url, ca_file.as_deref(), requests, size, concurrency);
                 talk::say(&done.map_err(anyhow::Error::from)?)
             }
         };

@@ -1,7 +1,9 @@
 //! A command's short dealings with the cluster: every wait is bounded, nothing is tried again behind
 //! the user's back, and an error says what librdkafka said last and what to do.
 
+mod group_progress;
 mod newest_records;
+mod raw_copy;
 mod record_count;
 mod record_writer;
 mod tail;
@@ -17,7 +19,9 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
+pub use group_progress::GroupProgress;
 pub use newest_records::{Expected, NewestRecord, newest_records};
+pub use raw_copy::raw_copy;
 pub use record_count::RecordCount;
 pub use record_writer::{Landing, RecordWriter};
 pub use tail::Tail;
