@@ -23,6 +23,7 @@ mod members; // members that the code knows against those of the schemas
 mod older_receivers; // the snippets of older forms verify and refuse
 mod package; // files of this package
 mod payloads; // the examples of the pages on filters and payloads
+mod performance; // what the suite of benches/ makes of its runs, and the page that it writes to
 mod receivers; // the snippets verify and refuse
 mod reference; // every name in the reference is in the code and in a test, and back
 mod retries; // the examples of the page on retries

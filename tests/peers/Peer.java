@@ -23,20 +23,21 @@ import org.apache.kafka.clients.consumer.KafkaConsumer;
 
 /**
  * Posts every record of a topic to a URL, with its event's id as {@code webhook-id}, as people do it
- * without Hooktide. Arguments: how ({@code loop}, {@code core}, {@code vertx}), bootstrap servers, topic,
- * group, URL. Nothing is tried again: the receiver of the test answers every request.
+ * without Hooktide. Arguments: how ({@code loop}, {@code core}, {@code vertx}); requests at once; {@code key}
+ * for Parallel Consumer's order by key and its other settings as they come, each key having a URL of its
+ * own. BOOTSTRAP_SERVERS, TOPIC, GROUP and URL are in the environment. Nothing is tried again: the
+ * receivers of the tests answer every request.
  */
 public class Peer {
-    /** Requests at once, as the subscription of the test has it. */
-    private static final int AT_ONCE = 64;
-
     private static final Duration COMMIT = Duration.ofSeconds(1);
 
     public static void main(String[] arguments) throws Exception {
         String how = arguments[0];
+        int atOnce = Integer.parseInt(arguments[1]);
+        boolean byKey = arguments.length > 2 && arguments[2].equals("key");
         Properties settings = new Properties();
-        settings.put("bootstrap.servers", arguments[1]);
-        settings.put("group.id", arguments[3]);
+        settings.put("bootstrap.servers", System.getenv("BOOTSTRAP_SERVERS"));
+        settings.put("group.id", System.getenv("GROUP"));
         // It comes back under its name, so its partitions wait for it.
         settings.put("group.instance.id", "a");
         settings.put("session.timeout.ms", "10000");
@@ -46,18 +47,26 @@ public class Peer {
         settings.put("key.deserializer", "org.apache.kafka.common.serialization.StringDeserializer");
         settings.put("value.deserializer", "org.apache.kafka.common.serialization.StringDeserializer");
         KafkaConsumer<String, String> consumer = new KafkaConsumer<>(settings);
-        List<String> topics = List.of(arguments[2]);
-        URI url = URI.create(arguments[4]);
+        List<String> topics = List.of(System.getenv("TOPIC"));
+        Target target = new Target(System.getenv("URL"), byKey);
         switch (how) {
-            case "loop" -> loop(consumer, topics, url);
-            case "core" -> core(consumer, topics, url);
-            case "vertx" -> vertx(consumer, topics, url);
+            case "loop" -> loop(consumer, topics, target, atOnce);
+            case "core" -> core(options(consumer, atOnce, byKey), topics, target);
+            case "vertx" -> vertx(options(consumer, atOnce, byKey), topics, target, atOnce);
             default -> throw new IllegalArgumentException(how);
         }
     }
 
+    /** Where records go. */
+    private record Target(String url, boolean byKey) {
+        URI of(String key) {
+            return URI.create(byKey ? url + key : url);
+        }
+    }
+
     /** Poll, post all, wait for all, commit once a second. */
-    private static void loop(KafkaConsumer<String, String> consumer, List<String> topics, URI url) {
+    private static void loop(
+            KafkaConsumer<String, String> consumer, List<String> topics, Target target, int atOnce) {
         HttpClient client = client();
         consumer.subscribe(topics);
         long committed = System.nanoTime();
@@ -65,8 +74,8 @@ public class Peer {
             ConsumerRecords<String, String> records = consumer.poll(Duration.ofMillis(100));
             List<CompletableFuture<?>> open = new ArrayList<>();
             for (ConsumerRecord<String, String> record : records) {
-                open.add(client.sendAsync(request(url, record.value()), BodyHandlers.discarding()));
-                if (open.size() == AT_ONCE) {
+                open.add(client.sendAsync(request(target, record), BodyHandlers.discarding()));
+                if (open.size() == atOnce) {
                     CompletableFuture.allOf(open.toArray(CompletableFuture[]::new)).join();
                     open.clear();
                 }
@@ -79,37 +88,42 @@ public class Peer {
         }
     }
 
-    private static void core(KafkaConsumer<String, String> consumer, List<String> topics, URI url) {
+    private static void core(
+            ParallelConsumerOptions<String, String> options, List<String> topics, Target target) {
         HttpClient client = client();
         ParallelStreamProcessor<String, String> processor =
-                ParallelStreamProcessor.createEosStreamProcessor(options(consumer));
+                ParallelStreamProcessor.createEosStreamProcessor(options);
         processor.subscribe(topics);
         processor.poll(context -> {
             try {
-                client.send(request(url, context.value()), BodyHandlers.discarding());
+                client.send(request(target, context.getSingleConsumerRecord()), BodyHandlers.discarding());
             } catch (Exception error) {
                 throw new RuntimeException(error);
             }
         });
     }
 
-    private static void vertx(KafkaConsumer<String, String> consumer, List<String> topics, URI url) {
+    private static void vertx(
+            ParallelConsumerOptions<String, String> options, List<String> topics, Target target, int atOnce) {
         Vertx vertx = Vertx.vertx(new VertxOptions());
-        WebClient client = WebClient.create(vertx, new WebClientOptions().setMaxPoolSize(AT_ONCE));
+        WebClient client = WebClient.create(vertx, new WebClientOptions().setMaxPoolSize(atOnce));
         VertxParallelStreamProcessor<String, String> processor =
-                VertxParallelStreamProcessor.createEosStreamProcessor(options(consumer));
+                VertxParallelStreamProcessor.createEosStreamProcessor(options);
         processor.subscribe(topics);
-        processor.vertxFuture(context -> client.postAbs(url.toString())
+        processor.vertxFuture(context -> client.postAbs(target.of(context.key()).toString())
                 .putHeader("webhook-id", id(context.value()))
                 .putHeader("content-type", "application/json")
                 .sendBuffer(Buffer.buffer(context.value())));
     }
 
-    private static ParallelConsumerOptions<String, String> options(KafkaConsumer<String, String> consumer) {
-        return ParallelConsumerOptions.<String, String>builder()
-                .consumer(consumer)
-                .ordering(ProcessingOrder.UNORDERED)
-                .maxConcurrency(AT_ONCE)
+    private static ParallelConsumerOptions<String, String> options(
+            KafkaConsumer<String, String> consumer, int atOnce, boolean byKey) {
+        var options = ParallelConsumerOptions.<String, String>builder().consumer(consumer);
+        if (byKey) {
+            return options.ordering(ProcessingOrder.KEY).build();
+        }
+        return options.ordering(ProcessingOrder.UNORDERED)
+                .maxConcurrency(atOnce)
                 .commitMode(CommitMode.PERIODIC_CONSUMER_SYNC)
                 .commitInterval(COMMIT)
                 .build();
@@ -119,8 +133,9 @@ public class Peer {
         return HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
     }
 
-    private static HttpRequest request(URI url, String value) {
-        return HttpRequest.newBuilder(url)
+    private static HttpRequest request(Target target, ConsumerRecord<String, String> record) {
+        String value = record.value();
+        return HttpRequest.newBuilder(target.of(record.key()))
                 .header("webhook-id", id(value))
                 .header("content-type", "application/json")
                 .POST(HttpRequest.BodyPublishers.ofString(value))

@@ -1,42 +1,42 @@
-//! The peers that are Java programs: fetched by Maven, compiled once, started like any process.
+//! The peers that are Java programs: fetched by Maven, compiled once, started like any process. The
+//! suite of benches/ has them too.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::broker::run;
-use crate::support::process::Process;
-use crate::support::scene::Scene;
-use crate::support::unique_name;
 
-const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers");
+/// The folder with their sources.
+pub const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers");
 
-/// Starts `Peer.java` as `how` says, on the events topic of the scene and to its receiver.
-pub fn start(scene: &Scene, how: &str) -> anyhow::Result<Process> {
+/// The command that starts `Peer.java` as `how` says; where it reads and posts is said by its environment.
+pub fn command(how: &str, at_once: usize, heap: &str) -> anyhow::Result<Vec<OsString>> {
     let home = built()?;
-    let installation = &scene.installation;
     let path = std::env::join_paths([home.join("classes"), home.join("libs/*")])?;
-    let mut command = Command::new("java");
-    command
-        .arg("-Xmx512m")
-        .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
-        .arg("-cp")
-        .arg(path)
-        .arg("Peer")
-        .arg(how)
-        .arg(installation.kafka().bootstrap_servers())
-        .arg(installation.events_topic())
-        .arg(format!("{}.peer", installation.id()))
-        .arg(scene.receiver.url("/one"));
-    let nobody = ([127, 0, 0, 1], 1).into();
-    let log = crate::support::watchdog::folder().join(format!("{}.log", unique_name()));
-    Process::spawn(command, nobody, log)
+    let plain = [
+        "java",
+        heap,
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        "-cp",
+    ];
+    let mut words: Vec<OsString> = plain.into_iter().map(OsString::from).collect();
+    words.push(path);
+    words.extend(["Peer", how, &at_once.to_string()].map(OsString::from));
+    Ok(words)
+}
+
+/// The folder in which peers are made.
+pub fn home() -> std::io::Result<PathBuf> {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("test-peers");
+    fs::create_dir_all(&home)?;
+    Ok(home)
 }
 
 /// The folder with the classes and jars, made when it is not there yet.
 fn built() -> anyhow::Result<PathBuf> {
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("test-peers");
-    fs::create_dir_all(&home)?;
+    let home = home()?;
     let lock = File::create(home.join("lock"))?;
     lock.lock()?;
     let sources = ["pom.xml", "Peer.java"].map(|name| Path::new(SOURCES).join(name));

@@ -13,7 +13,7 @@ mod it {
 mod java;
 
 use std::collections::HashSet;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -34,6 +34,8 @@ tests! {
 
 /// Events a second.
 const FLOW: usize = 200;
+/// Requests at once, of every peer.
+const AT_ONCE: usize = 64;
 const KILLS: usize = 5;
 /// How much work there is between two kills: events.
 const BETWEEN: usize = 600;
@@ -107,7 +109,7 @@ async fn put_to_the_test(bed: &Bed, who: &'static str, peer: Peer) -> anyhow::Re
         ("shutdown.timeout", "5s"),
     ];
     let scene = Scene::keeping(bed, Keep::Ids, &settings).await?;
-    let members = json!({"max_concurrency": 64});
+    let members = json!({"max_concurrency": AT_ONCE});
     scene.subscribe("acme/one", "/one", members).await?;
     let events = scene.installation.events_topic();
     let flow = EventFlow::start(scene.installation.kafka(), &events, FLOW);
@@ -153,6 +155,25 @@ fn ids(scene: &Scene) -> HashSet<String> {
 fn start(scene: &Scene, peer: Peer) -> anyhow::Result<Process> {
     match peer {
         Peer::Hooktide => scene.installation.start("a", BOTH),
-        Peer::Java(how) => java::start(scene, how),
+        Peer::Java(how) => start_java(scene, how),
     }
+}
+
+/// On the events topic of the scene and to its receiver.
+fn start_java(scene: &Scene, how: &str) -> anyhow::Result<Process> {
+    let words = java::command(how, AT_ONCE, "-Xmx512m")?;
+    let installation = &scene.installation;
+    let mut command = Command::new(&words[0]);
+    command
+        .args(&words[1..])
+        .env(
+            "BOOTSTRAP_SERVERS",
+            installation.kafka().bootstrap_servers(),
+        )
+        .env("TOPIC", installation.events_topic())
+        .env("GROUP", format!("{}.peer", installation.id()))
+        .env("URL", scene.receiver.url("/one"));
+    let nobody = ([127, 0, 0, 1], 1).into();
+    let log = support::watchdog::folder().join(format!("{}.log", support::unique_name()));
+    Process::spawn(command, nobody, log)
 }

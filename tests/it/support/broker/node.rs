@@ -41,7 +41,18 @@ pub struct Plan {
     pub scram: Option<SocketAddr>,
     /// Lines of settings of its own.
     pub settings: String,
+    /// Whether its JVM is to be quick to start and frugal rather than fast.
+    pub is_frugal: bool,
 }
+
+/// What Kafka has by default where the tests' settings are for many tests on two cores.
+const AS_BY_DEFAULT: &str = "\
+offsets.topic.num.partitions=50
+transaction.state.log.num.partitions=50
+transaction.abort.timed.out.transaction.cleanup.interval.ms=10000
+log.retention.check.interval.ms=300000
+log.initial.task.delay.ms=30000
+";
 
 impl Plan {
     /// A node with a plain listener alone.
@@ -54,6 +65,16 @@ impl Plan {
             wire: None,
             scram: None,
             settings: String::new(),
+            is_frugal: true,
+        })
+    }
+
+    /// The same as it would run for others: what is measured on it means something.
+    pub fn for_measuring(id: i32, heap: u32) -> anyhow::Result<Self> {
+        Ok(Self {
+            settings: AS_BY_DEFAULT.to_owned(),
+            is_frugal: false,
+            ..Self::new(id, heap)?
         })
     }
 
@@ -214,15 +235,17 @@ impl Node {
     /// A command of Kafka's jars, its class and arguments still to be given.
     pub fn java(&self, heap: u32) -> Command {
         let mut java = Command::new("java");
-        java.arg(format!("-Xmx{heap}m"))
-            // Two cores serve it and the tests: quick to start and frugal beats fast.
-            .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
-            .arg(format!(
-                "-Dlog4j.configuration=file:{}",
-                self.logging().display()
-            ))
-            .arg("-cp")
-            .arg(self.libraries.join("*"));
+        java.arg(format!("-Xmx{heap}m"));
+        if self.plan.is_frugal {
+            // Two cores serve it and the tests.
+            java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+        }
+        java.arg(format!(
+            "-Dlog4j.configuration=file:{}",
+            self.logging().display()
+        ))
+        .arg("-cp")
+        .arg(self.libraries.join("*"));
         java
     }
 
