@@ -91,6 +91,7 @@ pub fn run(
     let bench = Bench {
         plan,
         identity: identity.as_ref(),
+        broker: usage::listening_on(&installation.config.kafka.bootstrap_servers),
         installation: &installation,
         admin: &admin,
         runtime: runtime.handle(),
@@ -127,6 +128,8 @@ fn settings(plan: &Plan, identity: Option<&Identity>) -> Settings {
 struct Bench<'a> {
     plan: &'a Plan,
     identity: Option<&'a Identity>,
+    /// Its process, if it runs here.
+    broker: Option<u32>,
     installation: &'a Installation,
     admin: &'a TopicAdmin,
     runtime: &'a Handle,
@@ -263,10 +266,9 @@ impl Bench<'_> {
     /// What has been used until now.
     fn look(&self, processes: &[Child]) -> Look {
         let pids: Vec<u32> = processes.iter().map(Child::id).collect();
-        let broker = usage::listening_on(&self.installation.config.kafka.bootstrap_servers);
         Look {
             ours: Usage::of_all(&pids),
-            broker: broker.and_then(Usage::of),
+            broker: self.broker.and_then(Usage::of),
         }
     }
 

@@ -13,6 +13,8 @@ use super::{Bench, BenchError, bare_loop};
 
 /// Requests of the bare loop; enough for seconds, few enough not to bore.
 const BARE_REQUESTS: u64 = 100_000;
+/// How many for each delivery at most: with few of them its start would be most of what it costs.
+const BARE_TURNS: u64 = 10;
 /// How many of them are open at once: more is slower on few cores.
 const BARE_CONCURRENCY: usize = 64;
 /// The same where a receiver takes its time: as many as hooktide opens to one host.
@@ -78,7 +80,7 @@ impl Bench<'_> {
 
     pub(super) fn bare_loop(&self, at: SocketAddr) -> Result<Figures, BenchError> {
         let delay = self.plan.asked().delay;
-        let mut requests = BARE_REQUESTS.min(self.plan.deliveries());
+        let mut requests = BARE_REQUESTS.min(self.plan.deliveries().saturating_mul(BARE_TURNS));
         let mut concurrency = BARE_CONCURRENCY;
         if !delay.is_zero() {
             concurrency = PATIENT_CONCURRENCY;
