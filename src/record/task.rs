@@ -1,9 +1,7 @@
 //! A delivery task: a Kafka record whose value is the body to send and whose headers say the rest.
 //! Moving a task rewrites headers only.
 
-use std::{fmt, str};
-
-use bytes::Bytes;
+use std::str;
 
 use crate::clock::Timestamp;
 use crate::record::event::{is_event_id, is_event_type};
@@ -49,6 +47,9 @@ const KNOWN: [&str; 16] = [
 /// one is of this version. Headers that are added do not change it, for they pass through older readers;
 /// one that changes what is there would, one minor version after readers have learnt it.
 const THIS_VERSION: u32 = 1;
+
+/// Room for what is the same in most tasks: names, numbers and the delivery's id, in bytes.
+const TYPICAL_BYTES: usize = 400;
 
 /// An id that stands for an event without one holds a topic's name (249 bytes at most) and two
 /// numbers, which is less; so one bound serves both.
@@ -138,13 +139,9 @@ pub enum TaskRule {
 impl TaskHeaders {
     /// Reads the headers of a task's record.
     pub fn decode(headers: &Headers) -> Result<Self, TaskError> {
-        let reader = Reader(headers);
+        let (reader, passthrough) = Reader::of(headers);
         reader.of_this_version()?;
         let attempt = reader.count(ATTEMPT)?.ok_or(missing(ATTEMPT))?;
-        let mut passthrough = Headers::new();
-        for (name, value) in headers.iter().filter(|(name, _)| !is_known(name)) {
-            passthrough.push(name, value.map(Bytes::copy_from_slice));
-        }
         Ok(Self {
             delivery_id: reader.required(DELIVERY_ID, TaskRule::NotADeliveryId, parsed)?,
             event_id: reader.required(EVENT_ID, TaskRule::NotPlainText, |text| {
@@ -174,39 +171,42 @@ impl TaskHeaders {
     /// The headers to write: ours, then those that pass through. What passes through under one of
     /// our names is left out, so that a header never says two things.
     pub fn encode(&self) -> Headers {
-        let mut headers = Headers::new();
-        let mut push = |name: &str, value: String| headers.push(name, Some(value.into()));
-        push(DELIVERY_ID, self.delivery_id.to_string());
-        push(EVENT_ID, self.event_id.clone());
-        push(EVENT_TYPE, self.event_type.clone());
-        push(ATTEMPT, self.attempt.to_string());
+        let room = TYPICAL_BYTES + self.event_id.len() + self.event_type.len();
+        let mut headers = Headers::with_capacity(
+            KNOWN.len() + self.passthrough.len(),
+            room + self.passthrough.size(),
+        );
+        headers.push_shown(DELIVERY_ID, self.delivery_id.as_str());
+        headers.push_shown(EVENT_ID, &self.event_id);
+        headers.push_shown(EVENT_TYPE, &self.event_type);
+        headers.push_shown(ATTEMPT, self.attempt);
         if self.charged != self.attempt {
-            push(CHARGED, self.charged.to_string());
+            headers.push_shown(CHARGED, self.charged);
         }
-        push(PARKS, self.parks.to_string());
+        headers.push_shown(PARKS, self.parks);
         if let Some(reason) = self.parked {
-            push(PARKED, reason.as_str().to_owned());
+            headers.push_shown(PARKED, reason.as_str());
         }
-        push(FIRST_SEEN, self.first_seen.as_millis().to_string());
+        headers.push_shown(FIRST_SEEN, self.first_seen.as_millis());
         if let Some(time) = self.not_before {
-            push(NOT_BEFORE, time.as_millis().to_string());
+            headers.push_shown(NOT_BEFORE, time.as_millis());
         }
-        push(SOURCE, self.source.to_string());
-        push(REVISION, self.revision.to_string());
+        headers.push_shown(SOURCE, &self.source);
+        headers.push_shown(REVISION, self.revision);
         for (name, value) in [
             (CONTENT_TYPE, &self.content_type),
             (METHOD, &self.method),
             (TARGET, &self.target),
         ] {
             if let Some(text) = value {
-                push(name, text.clone());
+                headers.push_shown(name, text);
             }
         }
         if self.is_test {
-            push(TEST, "1".to_owned());
+            headers.push_shown(TEST, "1");
         }
         for (name, value) in self.passthrough.iter().filter(|(name, _)| !is_known(name)) {
-            headers.push(name, value.map(Bytes::copy_from_slice));
+            headers.push(name, value);
         }
         headers
     }
@@ -217,8 +217,16 @@ pub fn is_trial<'a>(mut names: impl Iterator<Item = &'a str>) -> bool {
     names.any(|name| name == TEST)
 }
 
+/// Which of [`KNOWN`] a name is.
+fn known(name: &str) -> Option<usize> {
+    let rest = name.strip_prefix("hooktide-")?;
+    KNOWN
+        .iter()
+        .position(|known| known[name.len() - rest.len()..] == *rest)
+}
+
 fn is_known(name: &str) -> bool {
-    KNOWN.contains(&name)
+    known(name).is_some()
 }
 
 const fn missing(name: &'static str) -> TaskError {
@@ -231,13 +239,41 @@ fn parsed<T: str::FromStr>(text: &str) -> Option<T> {
 }
 
 /// A number written the one way that we write it: no plus sign, no leading zeros.
-fn decimal<T: str::FromStr + fmt::Display>(text: &str) -> Option<T> {
-    parsed(text).filter(|number: &T| number.to_string() == text)
+fn decimal<T: str::FromStr>(text: &str) -> Option<T> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_as_written = text == "0" || digits.starts_with(|digit| matches!(digit, '1'..='9'));
+    is_as_written.then(|| parsed(text)).flatten()
 }
 
-struct Reader<'a>(&'a Headers);
+/// Our headers, by their places in [`KNOWN`].
+struct Reader<'a>([Found<'a>; KNOWN.len()]);
+
+#[derive(Clone, Copy)]
+enum Found<'a> {
+    Nothing,
+    Once(Option<&'a [u8]>),
+    Twice,
+}
 
 impl<'a> Reader<'a> {
+    /// And those that are not ours.
+    fn of(headers: &'a Headers) -> (Self, Headers) {
+        let mut ours = [Found::Nothing; KNOWN.len()];
+        let mut others = Headers::new();
+        for (name, value) in headers.iter() {
+            match known(name) {
+                Some(place) => {
+                    ours[place] = match ours[place] {
+                        Found::Nothing => Found::Once(value),
+                        Found::Once(_) | Found::Twice => Found::Twice,
+                    }
+                }
+                None => others.push(name, value),
+            }
+        }
+        (Self(ours), others)
+    }
+
     fn of_this_version(&self) -> Result<(), TaskError> {
         match self.count(VERSION)? {
             None | Some(THIS_VERSION) => Ok(()),
@@ -250,12 +286,12 @@ impl<'a> Reader<'a> {
 
     fn text(&self, name: &'static str) -> Result<Option<&'a str>, TaskError> {
         let error = |rule| TaskError { name, rule };
-        let mut values = self.0.iter().filter(|(present, _)| *present == name);
-        match (values.next(), values.next()) {
-            (None, _) => Ok(None),
-            (Some(_), Some(_)) => Err(error(TaskRule::Repeated)),
-            (Some((_, None)), None) => Err(error(TaskRule::Null)),
-            (Some((_, Some(bytes))), None) => str::from_utf8(bytes)
+        let found = known(name).map_or(Found::Nothing, |place| self.0[place]);
+        match found {
+            Found::Nothing => Ok(None),
+            Found::Twice => Err(error(TaskRule::Repeated)),
+            Found::Once(None) => Err(error(TaskRule::Null)),
+            Found::Once(Some(bytes)) => str::from_utf8(bytes)
                 .map(Some)
                 .map_err(|_| error(TaskRule::NotUtf8)),
         }
@@ -309,9 +345,9 @@ pub(super) mod tests {
 
     pub(in crate::record) fn task() -> TaskHeaders {
         let mut passthrough = Headers::new();
-        passthrough.push("traceparent", Some(Bytes::from_static(b"00-1-2-01")));
+        passthrough.push("traceparent", Some(b"00-1-2-01"));
         passthrough.push("x", None);
-        passthrough.push("x", Some(Bytes::from_static(b"\xff")));
+        passthrough.push("x", Some(b"\xff"));
         TaskHeaders {
             delivery_id: DeliveryId::derive("acme", "events", EventKey::Id("evt_1"), "shop"),
             event_id: "evt_1".to_owned(),
@@ -362,7 +398,7 @@ pub(super) mod tests {
         fn check(name: &'static str, value: Option<&'static [u8]>, rule: TaskRule) {
             let mut headers = task().encode();
             headers.remove(name);
-            headers.push(name, value.map(Bytes::from_static));
+            headers.push(name, value);
             let error = TaskHeaders::decode(&headers).unwrap_err();
             assert_eq!(error, TaskError { name, rule }, "{value:?}");
         }
@@ -403,7 +439,7 @@ pub(super) mod tests {
     fn a_version_need_not_be_said() {
         let mut headers = task().encode();
         assert_eq!(headers.get(VERSION), None);
-        headers.push(VERSION, Some(Bytes::from_static(b"1")));
+        headers.push(VERSION, Some(b"1"));
         assert_eq!(TaskHeaders::decode(&headers), Ok(task()));
     }
 
@@ -420,8 +456,8 @@ pub(super) mod tests {
             REVISION,
         ] {
             let mut headers = task().encode();
-            let value = headers.get(name).map(Bytes::copy_from_slice);
-            headers.push(name, value);
+            let value = headers.get(name).map(<[u8]>::to_vec);
+            headers.push(name, value.as_deref());
             let error = TaskHeaders::decode(&headers).unwrap_err();
             assert_eq!((error.name, error.rule), (name, TaskRule::Repeated));
             headers.remove(name);
@@ -433,12 +469,8 @@ pub(super) mod tests {
     #[test]
     fn what_passes_through_cannot_take_our_names() {
         let mut forged = task();
-        forged
-            .passthrough
-            .push(ATTEMPT, Some(Bytes::from_static(b"0")));
-        forged
-            .passthrough
-            .push(NOT_BEFORE, Some(Bytes::from_static(b"0")));
+        forged.passthrough.push(ATTEMPT, Some(b"0"));
+        forged.passthrough.push(NOT_BEFORE, Some(b"0"));
         assert_eq!(TaskHeaders::decode(&forged.encode()), Ok(task()));
     }
 
@@ -447,7 +479,7 @@ pub(super) mod tests {
         prop::collection::vec(("[a-z]{0,3}", value), 0..5).prop_map(|pairs| {
             let mut headers = Headers::new();
             for (name, value) in pairs {
-                headers.push(name, value.map(Bytes::from));
+                headers.push(&name, value.as_deref());
             }
             headers
         })

@@ -54,7 +54,7 @@ pub(crate) fn headers(object: &Value) -> Option<Headers> {
     let mut headers = Headers::new();
     for (name, value) in object.as_object()? {
         let value = match value {
-            Value::String(text) => Some(Bytes::from(text.clone())),
+            Value::String(text) => Some(text.as_bytes()),
             Value::Null => None,
             _ => return None,
         };
