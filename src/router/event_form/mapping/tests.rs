@@ -1,6 +1,5 @@
 //! Records of real topics become events; what is not there is named, and never made up.
 
-
 use super::debezium::tests::{ROW, change};
 use super::*;
 use crate::clock::Timestamp;
