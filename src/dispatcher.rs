@@ -337,10 +337,11 @@ impl Dispatcher {
             let now = self.now();
             let next = self.at_desk(|desk, view| desk.next_to_send(view, now));
             let Some((task, compiled, revision)) = next else {
-                return;
+                break;
             };
             self.send(task, compiled, revision, now);
         }
+        self.flights.depart();
     }
 
     fn send(&mut self, task: HeldTask, compiled: Arc<Compiled>, revision: i64, now: Timestamp) {
