@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use hooktide::clock::Timestamp;
 use hooktide::record::subscription::Rules;
 use hooktide::record::{
