@@ -4,7 +4,6 @@
 
 use std::sync::{Arc, LazyLock};
 
-use bytes::Bytes;
 use hooktide::clock::Timestamp;
 use hooktide::record::avro::{AvroSchema, LONGEST_JSON};
 use hooktide::record::json_text::Node;

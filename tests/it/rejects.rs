@@ -11,6 +11,7 @@ tests! {
     kafka:
         bad_events_are_kept_and_do_not_stall,
         events_near_the_limit_are_kept,
+        tasks_of_a_newer_version_are_kept,
 }
 
 async fn bad_events_are_kept_and_do_not_stall(bed: Bed) -> Outcome {
@@ -101,5 +102,48 @@ async fn events_near_the_limit_are_kept(bed: Bed) -> Outcome {
         rejects[0].header("hooktide-original-bytes"),
         Some(large.len().to_string().as_str())
     );
+    Ok(())
+}
+
+async fn tasks_of_a_newer_version_are_kept(bed: Bed) -> Outcome {
+    let scene = Scene::set(&bed, &[]).await?;
+    scene.subscribe("acme/one", "/hook", json!({})).await?;
+    let _process = scene.run("a").await?;
+    scene
+        .produce(&event("evt_1", json!({})).to_string())
+        .await?;
+    scene.receiver.wait_for_count("/hook", 1, SOON).await?;
+    let tasks = scene.installation.read_topic("deliveries").await?;
+    let task = |version: &str| {
+        let mut headers = tasks[0].headers.clone();
+        headers.push(("hooktide-version".into(), version.as_bytes().to_vec()));
+        NewRecord {
+            key: tasks[0].key.clone(),
+            value: tasks[0].value.clone(),
+            headers,
+            partition: Some(tasks[0].partition),
+        }
+    };
+    let deliveries = scene.installation.topic("deliveries");
+    let both = [task("2"), task("1")];
+    scene
+        .installation
+        .kafka()
+        .produce_all(&deliveries, &both)
+        .await?;
+
+    scene.receiver.wait_for_count("/hook", 2, SOON).await?;
+    let rejects = scene
+        .installation
+        .wait_for_topic("rejects", SOON, |records| !records.is_empty())
+        .await?;
+    let [kept] = &rejects[..] else {
+        anyhow::bail!("one of the two is of a newer version: {rejects:#?}");
+    };
+    assert_eq!(kept.header("hooktide-version"), Some("2"));
+    assert_eq!(kept.value, tasks[0].value);
+    let error = kept.header("hooktide-error").unwrap_or_default();
+    assert!(error.contains("hooktide-version"), "{error}");
+    assert_eq!(scene.receiver.received_at("/hook").len(), 2);
     Ok(())
 }
