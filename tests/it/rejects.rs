@@ -133,16 +133,17 @@ async fn tasks_of_a_newer_version_are_kept(bed: Bed) -> Outcome {
         .await?;
 
     scene.receiver.wait_for_count("/hook", 2, SOON).await?;
-    let rejects = scene
+    let letters = scene
         .installation
-        .wait_for_topic("rejects", SOON, |records| !records.is_empty())
+        .wait_for_topic("dlq", SOON, |records| !records.is_empty())
         .await?;
-    let [kept] = &rejects[..] else {
-        anyhow::bail!("one of the two is of a newer version: {rejects:#?}");
+    let [kept] = &letters[..] else {
+        anyhow::bail!("one of the two is of a newer version: {letters:#?}");
     };
     assert_eq!(kept.header("hooktide-version"), Some("2"));
+    assert_eq!(kept.header("hooktide-reason"), Some("undeliverable"));
     assert_eq!(kept.value, tasks[0].value);
-    let error = kept.header("hooktide-error").unwrap_or_default();
+    let error = kept.header("hooktide-last-error").unwrap_or_default();
     assert!(error.contains("hooktide-version"), "{error}");
     assert_eq!(scene.receiver.received_at("/hook").len(), 2);
     Ok(())

@@ -1,5 +1,7 @@
 //! Records of real topics become events; what is not there is named, and never made up.
 
+use bytes::Bytes;
+
 use super::debezium::tests::{ROW, change};
 use super::*;
 use crate::clock::Timestamp;
@@ -27,7 +29,7 @@ pub(super) struct Record<'a> {
 pub(super) fn event(mapping: &Mapping, record: Record<'_>) -> Result<String, String> {
     let mut headers = Headers::new();
     for (name, value) in record.headers {
-        headers.push(name, Some(value));
+        headers.push(*name, Some(Bytes::copy_from_slice(value)));
     }
     let source = Source {
         topic: "shop.orders",
