@@ -84,14 +84,14 @@ async fn kill_9_loses_nothing(bed: Bed) -> Outcome {
     for kill in 1..=KILLS {
         let process = scene.installation.start("a", BOTH)?;
         let enough = 2 * EVENTS * kill / (KILLS + 1);
-        wait_for_ids(&scene, enough, READY * 2).await?;
+        wait_for_ids(&scene, enough, READY * 3).await?;
         process.kill9().await?;
         for id in account::uncommitted(&scene).await? {
             *may_double.entry(id).or_default() += 1;
         }
     }
     let _process = scene.installation.start("a", BOTH)?;
-    let received = account::settled(&scene, 2 * EVENTS, READY * 2).await?;
+    let received = account::settled(&scene, 2 * EVENTS, READY * 3).await?;
     for (id, count) in counts(&received) {
         let kills = may_double.get(id).copied().unwrap_or(0);
         assert!(

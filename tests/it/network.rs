@@ -30,7 +30,7 @@ const DRAIN: (&str, &str) = ("shutdown.timeout", "2s");
 /// Longer than a session.
 const STALL: Duration = Duration::from_secs(7);
 /// How long work may take to go on after a fault.
-const GOES_ON: Duration = Duration::from_secs(60);
+const GOES_ON: Duration = Duration::from_secs(90);
 /// Lines that may be logged during a stall. Each of a dozen clients may say twenty things in ten seconds.
 const LINES: usize = 300;
 /// Events a second.

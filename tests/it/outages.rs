@@ -86,7 +86,7 @@ async fn a_long_outage_is_sat_out(bed: Bed) -> Outcome {
     };
     let all = scene
         .receiver
-        .wait_for(READY * 2, |all| all.len() >= 20_000 && ids(all) >= 20_000);
+        .wait_for(READY * 3, |all| all.len() >= 20_000 && ids(all) >= 20_000);
     all.await?;
     process.sigterm()?;
     assert_eq!(process.wait_exit(SOON).await?.code(), Some(0));
