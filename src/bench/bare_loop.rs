@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use url::Url;
 
+use super::report::Figures;
 use super::usage::Usage;
 use super::{BenchError, load};
 use crate::http;
@@ -23,6 +24,14 @@ pub struct Done {
     pub(super) seconds: f64,
     /// What the process has used, starting included; none where that is not known.
     pub(super) used: Option<Usage>,
+}
+
+impl Done {
+    /// What it comes to, for so many.
+    pub(super) fn figures(&self, count: u64) -> Figures {
+        let took = Duration::from_secs_f64(self.seconds);
+        Figures::between(Some(Usage::default()), self.used, count, took)
+    }
 }
 
 /// Posts an event of `size` bytes `requests` times, `concurrency` at once, to an endpoint that counts

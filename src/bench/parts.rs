@@ -8,7 +8,6 @@ use super::load::{self, Load};
 use super::plan::Wish;
 use super::report::Figures;
 use super::tls::Identity;
-use super::usage::Usage;
 use super::{Bench, BenchError, bare_loop};
 
 /// Requests of the bare loop; enough for seconds, few enough not to bore.
@@ -99,12 +98,6 @@ impl Bench<'_> {
         }
         let mut part = Part::spawn("bare loop", &mut command)?;
         let done: bare_loop::Done = part.read()?;
-        let took = Duration::from_secs_f64(done.seconds);
-        Ok(Figures::between(
-            Some(Usage::default()),
-            done.used,
-            requests,
-            took,
-        ))
+        Ok(done.figures(requests))
     }
 }

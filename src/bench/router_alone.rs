@@ -1,7 +1,7 @@
 //! The router alone, and what a plain copy of the same records takes.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::bare_loop::Done;
 use super::child::{Child, Part};
@@ -102,13 +102,7 @@ impl Bench<'_> {
             .args(["--records", &records.to_string()]);
         let mut part = Part::spawn("copy", &mut command)?;
         let done: Done = part.read()?;
-        let took = Duration::from_secs_f64(done.seconds);
-        Ok(Figures::between(
-            Some(Default::default()),
-            done.used,
-            records,
-            took,
-        ))
+        Ok(done.figures(records))
     }
 }
 
