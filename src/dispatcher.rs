@@ -42,11 +42,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
 use crate::http::flights::{Flights, Landed};
+use crate::kafka::commit_pace::CommitPace;
 use crate::kafka::endpoint_reader::Restoration;
 use crate::kafka::lanes::{Lanes, Taken};
 use crate::kafka::member::{Event, Member, MemberError, PartitionReader, Start};
 use crate::kafka::record::{Incoming, TopicPartition};
-use crate::offset_tracker::{FinishedSet, invariants};
+use crate::offset_tracker::FinishedSet;
 use crate::subscription_table::Compiled;
 use crate::telemetry::State;
 use conclusion::Sent;
@@ -65,8 +66,8 @@ const HAND_BACK_REQUESTS: Duration = Duration::from_millis(1_500);
 const HAND_BACK_COMMITS: Duration = Duration::from_secs(5);
 /// How long the last commits may take when the process ends, even if its time is up.
 const LAST_COMMITS: Duration = Duration::from_secs(2);
-/// How long offsets that moved without a record may stay uncommitted.
-const IDLE_COMMIT: Duration = Duration::from_secs(1);
+/// From the beginning of one transaction to that of the next, at least. No delivery waits for one.
+const PACE: Duration = Duration::from_millis(20);
 
 /// The loop and all that it owns.
 pub struct Dispatcher {
@@ -79,7 +80,7 @@ pub struct Dispatcher {
     /// Of the endpoints' states, after an assignment: nothing is taken in before it is over.
     restoration: Restoration,
     commits: u64,
-    last_commit: Instant,
+    pace: CommitPace,
     last_sweep: Instant,
     last_forgetting: Instant,
 }
@@ -98,7 +99,7 @@ impl Dispatcher {
             on_the_wire: OnTheWire::default(),
             restoration: Restoration::default(),
             commits: 0,
-            last_commit: Instant::now(),
+            pace: CommitPace::new(PACE),
             last_sweep: Instant::now(),
             last_forgetting: Instant::now(),
         }
@@ -165,16 +166,7 @@ impl Dispatcher {
         self.desk.assigned(owned.iter().copied().collect());
         self.restoration = Restoration::of(owned);
         self.lanes = Lanes::assigned(partitions, &settings.delays, settings.holes_per_partition);
-        // An outcome is adopted if its record is read here again; a record that is finished, or
-        // that is somebody else's now, is not.
-        self.on_the_wire.retain(|at| {
-            let partition = TopicPartition {
-                topic: Arc::clone(&at.topic),
-                partition: at.partition,
-            };
-            let set = finished.get(&partition);
-            set.is_some_and(|set| invariants::may_be_sent(at.offset, set))
-        });
+        self.on_the_wire.retain(&finished);
         self.with.health.set(State::Ready);
     }
 
@@ -337,10 +329,11 @@ impl Dispatcher {
             let now = self.now();
             let next = self.at_desk(|desk, view| desk.next_to_send(view, now));
             let Some((task, compiled, revision)) = next else {
-                return;
+                break;
             };
             self.send(task, compiled, revision, now);
         }
+        self.flights.depart();
     }
 
     fn send(&mut self, task: HeldTask, compiled: Arc<Compiled>, revision: i64, now: Timestamp) {
@@ -406,17 +399,28 @@ impl Dispatcher {
     // ---- commits ----
 
     fn commit(&mut self) {
-        let is_due = !self.desk.outbox().is_empty() || self.last_commit.elapsed() >= IDLE_COMMIT;
+        let is_due = self
+            .next_commit()
+            .map_or(self.pace.is_idle(Instant::now()), |wait| wait.is_zero());
         if is_due && self.member.can_commit() {
             self.start_commit();
         }
     }
 
+    /// How long records still gather before their transaction begins. None: there are none.
+    fn next_commit(&self) -> Option<Duration> {
+        let wait = match self.is_memory_full() {
+            true => Duration::ZERO,
+            false => self.pace.wait(Instant::now()),
+        };
+        self.desk.has_records().then_some(wait)
+    }
+
     /// Starts a transaction with all that is finished. False: there is nothing.
     fn start_commit(&mut self) -> bool {
-        self.last_commit = Instant::now();
+        self.pace.begins(Instant::now());
         let mut progress = self.lanes.progress();
-        if progress.is_empty() && !self.desk.outbox().is_empty() {
+        if progress.is_empty() && self.desk.has_records() {
             // Of what follows from no task: an endpoint that is enabled, a notice.
             progress.extend(self.lanes.standstill());
         }
@@ -468,12 +472,7 @@ impl Dispatcher {
     fn make_room(&mut self, now: Timestamp) {
         let is_memory_full = self.is_memory_full();
         if is_memory_full || self.lanes.any_full() {
-            let lanes: Vec<bool> = self.lanes.full().collect();
-            let full = |lane: usize| match lanes.get(lane) {
-                _ if is_memory_full => Some(Full::Memory),
-                Some(true) => Some(Full::Lane(lane)),
-                Some(false) | None => None,
-            };
+            let full = Full::of(is_memory_full, self.lanes.full().collect());
             self.at_desk(|desk, view| desk.make_room(full, view, now));
         }
     }
@@ -487,7 +486,9 @@ impl Dispatcher {
         // Not for a record that is due but has no room: the loop would turn at full speed.
         let next_release = may_take_in.then(|| self.lanes.next_release()).flatten();
         let next_due = next_release.into_iter().chain(self.desk.next_due()).min();
+        let next_commit = self.next_commit().filter(|_| self.member.can_commit());
         let pause = next_due.map_or(SWEEP, |due| due.since(now).min(SWEEP));
+        let pause = pause.min(next_commit.unwrap_or(SWEEP));
         if !pause.is_zero() {
             thread::park_timeout(pause);
         }

@@ -4,8 +4,10 @@
 pub mod broker_clock;
 pub mod client_config;
 pub mod client_log;
+pub mod commit_pace;
 pub mod endpoint_reader;
 pub mod errand;
+pub mod event_topics;
 pub mod event_type_reader;
 pub mod lane;
 pub mod lanes;

@@ -34,7 +34,9 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
-use crate::config::{EventTopic, EventsSettings};
+use crate::config::EventsSettings;
+use crate::kafka::commit_pace::CommitPace;
+use crate::kafka::event_topics::EventTopics;
 use crate::kafka::member::{
     Event as GroupEvent, Member, MemberError, PartitionReader, Progress, ReadError, Start,
 };
@@ -65,8 +67,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 const TURN: usize = 256;
 /// How many records of a held partition have their schemas asked for.
 const LOOK_AHEAD: usize = 256;
-/// How long offsets that moved without an output may stay uncommitted.
-const IDLE_COMMIT: Duration = Duration::from_secs(1);
+/// From the beginning of one transaction to that of the next, at least: half of it is latency.
+const PACE: Duration = Duration::from_millis(5);
 /// How long a revocation waits for the transaction under way.
 const HAND_BACK: Duration = Duration::from_secs(2);
 
@@ -109,10 +111,8 @@ pub struct Router {
     next_match: usize,
     complaints: Complaints,
     reminders: Reminders,
-    last_commit: Instant,
-    /// What the group is subscribed to; none before the first look.
-    subscribed: Option<Vec<String>>,
-    last_look: Option<Instant>,
+    topics: EventTopics,
+    pace: CommitPace,
     standstills: StandstillWatch,
 }
 
@@ -133,6 +133,7 @@ impl Router {
             intake: Intake::new(settings.batch_records, settings.batch_bytes),
             complaints: Complaints::new(settings.instance.clone(), notices),
             reminders: Reminders::default(),
+            topics: EventTopics::new(settings.events.clone(), settings.topics.clone()),
             standstills: StandstillWatch::new(
                 Role::Router,
                 settings.stuck_after,
@@ -148,9 +149,7 @@ impl Router {
             inputs: Vec::new(),
             next_input: 0,
             next_match: 0,
-            last_commit: Instant::now(),
-            subscribed: None,
-            last_look: None,
+            pace: CommitPace::new(PACE),
         }
     }
 
@@ -161,16 +160,17 @@ impl Router {
     pub fn run(mut self, shutdown: &CancellationToken) -> Result<(), MemberError> {
         while !shutdown.is_cancelled() {
             self.health.beat(Instant::now());
-            self.look_for_topics()?;
+            self.topics.look(&mut self.member)?;
             self.serve()?;
             self.read();
-            if self.member.can_commit() {
+            self.release_held();
+            if self.member.can_commit() && self.gathers().is_zero() {
                 self.route(shutdown)?;
             }
             self.say_what_is_held();
             self.say_what_stands();
             if self.is_idle() {
-                thread::park_timeout(SWEEP);
+                thread::park_timeout(self.pause());
                 for input in &self.inputs {
                     input.reader.look_again();
                 }
@@ -183,61 +183,27 @@ impl Router {
         Ok(())
     }
 
-    /// Subscribes to the topics that hold events. Patterns are matched here, not by librdkafka: own
-    /// topics never hold events, whatever a pattern says.
-    fn look_for_topics(&mut self) -> Result<(), MemberError> {
-        let events = &self.settings.events;
-        let has_patterns = events
-            .topics
-            .iter()
-            .any(|topic| matches!(topic, EventTopic::Pattern(_)));
-        let may_change = has_patterns || self.subscribed.is_none();
-        let is_due = self
-            .last_look
-            .is_none_or(|last| may_change && last.elapsed() >= events.refresh);
-        if !is_due {
-            return Ok(());
-        }
-        self.last_look = Some(Instant::now());
-        let present = match self.member.topic_names() {
-            Ok(present) => present,
-            Err(error) => {
-                tracing::warn!(%error, "topics of events cannot be listed");
-                return Ok(());
-            }
-        };
-        if self.subscribed.is_none() {
-            self.member.began_with(present.iter().cloned().collect());
-        }
-        let is_meant = |name: &String| {
-            !self.settings.topics.is_own(name)
-                && events.topics.iter().any(|topic| topic.matches(name))
-        };
-        let named = events.topics.iter().filter_map(|topic| match topic {
-            EventTopic::Name(name) => Some(name.clone()),
-            EventTopic::Pattern(_) => None,
-        });
-        let mut wanted: Vec<String> = named.chain(present.into_iter().filter(is_meant)).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        if self.subscribed.as_ref() != Some(&wanted) {
-            tracing::info!(topics = ?wanted, "events are read from these topics");
-            // librdkafka joins no group for nothing.
-            if !wanted.is_empty() {
-                self.member
-                    .subscribe(&wanted.iter().map(String::as_str).collect::<Vec<_>>())?;
-            }
-            self.subscribed = Some(wanted);
-        }
-        Ok(())
-    }
-
     fn is_idle(&self) -> bool {
         let mut inputs = self.inputs.iter().enumerate();
         let can_read = inputs
             .any(|(index, input)| self.intake.has_room(index) && input.reader.may_have_records());
-        let can_route = self.member.can_commit() && !self.intake.is_empty();
-        !can_read && !can_route
+        !can_read && self.pause() > Duration::ZERO
+    }
+
+    /// How long what is read waits for more to go with it.
+    fn gathers(&self) -> Duration {
+        match self.intake.is_full() {
+            true => Duration::ZERO,
+            false => self.pace.wait(Instant::now()),
+        }
+    }
+
+    /// How long there is nothing to do for the loop if nobody wakes it.
+    fn pause(&self) -> Duration {
+        match self.member.can_commit() && !self.intake.is_empty() {
+            true => self.gathers().min(SWEEP),
+            false => SWEEP,
+        }
     }
 
     fn serve(&mut self) -> Result<(), MemberError> {
@@ -283,7 +249,7 @@ impl Router {
             }
         }
         self.intake.reset(self.inputs.len());
-        self.last_commit = Instant::now() - IDLE_COMMIT;
+        self.pace.hurry();
         self.health.set(State::Ready);
     }
 
@@ -322,7 +288,6 @@ impl Router {
     /// Matches what is pending and starts its transaction.
     fn route(&mut self, shutdown: &CancellationToken) -> Result<(), MemberError> {
         let mut records = Vec::new();
-        self.release_held();
         if !self.intake.is_empty() {
             let asked = Instant::now();
             if !self.table_has_passed_now(shutdown)? {
@@ -331,13 +296,13 @@ impl Router {
             self.metrics.waited_for_table(asked.elapsed());
             self.match_pending(&mut records);
         }
-        if records.is_empty() && self.last_commit.elapsed() < IDLE_COMMIT {
+        if records.is_empty() && !self.pace.is_idle(Instant::now()) {
             return Ok(());
         }
         let moved = self.inputs.iter_mut().filter_map(Input::progress);
         let progress: Vec<Progress> = moved.collect();
         if !progress.is_empty() {
-            self.last_commit = Instant::now();
+            self.pace.begins(Instant::now());
             self.member.commit(records, progress);
         }
         Ok(())

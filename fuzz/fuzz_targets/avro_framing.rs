@@ -4,7 +4,6 @@
 
 use std::sync::{Arc, LazyLock};
 
-use bytes::Bytes;
 use hooktide::clock::Timestamp;
 use hooktide::record::avro::{AvroSchema, LONGEST_JSON};
 use hooktide::record::json_text::Node;
@@ -58,7 +57,7 @@ fuzz_target!(|input: &[u8]| {
     let (header, value) = rest.split_at(rest.len().min(usize::from(*header)));
     let mut headers = Headers::new();
     if !header.is_empty() {
-        headers.push("__value_schema_id", Some(Bytes::copy_from_slice(header)));
+        headers.push("__value_schema_id", Some(header));
     }
     if let Ok(Some(framed)) = Framed::find(&headers, value) {
         assert!(value.ends_with(framed.payload));

@@ -75,7 +75,7 @@ pub fn headers(lines: &[u8]) -> Headers {
         let equals = line.iter().position(|byte| *byte == b'=');
         let (name, value) = line.split_at(equals.unwrap_or(line.len()));
         if let (Ok(name), false) = (std::str::from_utf8(name), name.is_empty()) {
-            headers.push(name, value.get(1..).map(Bytes::copy_from_slice));
+            headers.push(name, value.get(1..));
         }
     }
     headers

@@ -287,20 +287,20 @@ impl Ledger {
                 Some(answer.status),
                 answer.cut.then_some(ErrorClass::ResponseTooLarge.as_str()),
                 None,
-                Some(String::from_utf8_lossy(&answer.body).into_owned()),
+                Some(String::from_utf8_lossy(&answer.body)),
             ),
             Err(failure) => (
                 failure.status,
                 Some(failure.class.as_str()),
-                Some(failure.message.clone()),
+                Some(failure.message.as_str()),
                 None,
             ),
         };
         let attempt = Attempt {
             delivery_id: headers.delivery_id,
-            event_id: headers.event_id.clone(),
-            event_type: headers.event_type.clone(),
-            subscription: sent.task.subscription.clone(),
+            event_id: &headers.event_id,
+            event_type: &headers.event_type,
+            subscription: &sent.task.subscription,
             revision: sent.revision,
             attempt: headers.attempt,
             started_at: sent.started_at,
@@ -312,8 +312,8 @@ impl Ledger {
             response,
             url: shown_url(headers.target.as_deref(), &sent.compiled.subscription),
             next_attempt_at,
-            source: headers.source.clone(),
-            instance: self.instance.clone(),
+            source: &headers.source,
+            instance: &self.instance,
         };
         Outgoing {
             topic: Arc::clone(&self.attempts),

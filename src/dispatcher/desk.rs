@@ -118,6 +118,11 @@ impl Desk {
         self.held + self.outbox.bytes()
     }
 
+    /// Whether anything is to be written.
+    pub fn has_records(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
     /// What is to be written.
     pub fn outbox(&mut self) -> &mut Outbox {
         &mut self.outbox

@@ -57,6 +57,17 @@ pub enum Full {
     Memory,
 }
 
+impl Full {
+    /// What is full of a lane's, for each of them: `lanes` says which are.
+    pub fn of(is_memory_full: bool, lanes: Vec<bool>) -> impl Fn(usize) -> Option<Self> {
+        move |lane| match lanes.get(lane) {
+            _ if is_memory_full => Some(Self::Memory),
+            Some(true) => Some(Self::Lane(lane)),
+            Some(false) | None => None,
+        }
+    }
+}
+
 /// All endpoints that anything is known of. `T` is a task.
 #[derive(Debug)]
 pub struct Endpoints<T> {

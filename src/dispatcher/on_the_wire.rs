@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use super::adoptions::{Adoption, Adoptions};
 use super::held_task::HeldTask;
-use crate::kafka::record::Incoming;
-use crate::offset_tracker::invariants;
-use crate::record::Coordinates;
+use crate::kafka::record::{Incoming, TopicPartition};
+use crate::offset_tracker::{FinishedSet, invariants};
 use crate::subscription_table::Compiled;
 
 /// A request that is out.
@@ -130,9 +129,17 @@ impl<T> OnTheWire<T> {
         }
     }
 
-    /// After a new assignment: forgets those whose record cannot be read here again.
-    pub fn retain(&mut self, can_be_read: impl FnMut(&Coordinates) -> bool) {
-        self.adoptions.retain(can_be_read);
+    /// After a new assignment of these partitions: forgets those whose record is not read here again, as it is
+    /// finished, or somebody else's now.
+    pub fn retain(&mut self, finished: &HashMap<TopicPartition, FinishedSet>) {
+        self.adoptions.retain(|at| {
+            let partition = TopicPartition {
+                topic: Arc::clone(&at.topic),
+                partition: at.partition,
+            };
+            let set = finished.get(&partition);
+            set.is_some_and(|set| invariants::may_be_sent(at.offset, set))
+        });
     }
 
     /// A request that was under way when its partition went is this record's: it is not sent again.

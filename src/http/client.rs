@@ -148,12 +148,12 @@ impl Client {
             let refused = Failure::new(ErrorClass::RefusedAddress, refused.to_string());
             return Some(Err(refused));
         }
-        let head = match self.head(&request) {
+        let (limit, body) = (request.timeout, request.body.clone());
+        let head = match self.head(request) {
             Ok(head) => head,
             Err(failure) => return Some(Err(failure)),
         };
-        let limit = request.timeout;
-        match timeout(limit, self.deliver(head, request.body, may_leave)).await {
+        match timeout(limit, self.deliver(head, body, may_leave)).await {
             Ok(Some(Ok(response))) => Some(self.read(response, started, limit).await),
             Ok(Some(Err(failure))) => Some(Err(failure)),
             Ok(None) => None,
@@ -162,20 +162,21 @@ impl Client {
     }
 
     /// Everything of a request but its body, which is made anew each time that it is sent.
-    fn head(&self, request: &Request) -> Result<http::request::Parts, Failure> {
-        let invalid = |text: String| Failure::new(ErrorClass::InvalidRequest, text);
-        let mut url = request.url.clone();
+    fn head(&self, request: Request) -> Result<http::request::Parts, Failure> {
+        let mut url = request.url;
         let authorization = basic_authorization(&url);
         // Neither can fail: only URLs without a host cannot have userinfo, and those were refused.
         url.set_username("").ok();
         url.set_password(None).ok();
         url.set_fragment(None);
-        let uri = Uri::try_from(url.as_str()).map_err(|error| invalid(error.to_string()))?;
+        let uri = Uri::from_maybe_shared(Bytes::from(String::from(url)));
+        let uri =
+            uri.map_err(|error| Failure::new(ErrorClass::InvalidRequest, error.to_string()))?;
         let mut head = http::Request::new(());
-        *head.method_mut() = request.method.clone();
+        *head.method_mut() = request.method;
         *head.uri_mut() = uri;
         let headers = head.headers_mut();
-        *headers = request.headers.clone();
+        *headers = request.headers;
         if let Some(authorization) = authorization {
             headers.entry(AUTHORIZATION).or_insert(authorization);
         }

@@ -45,8 +45,18 @@ pub struct Flights {
     client: Client,
     lease: Lease,
     waker: Waker,
+    /// Those that go with the next [`Self::depart`].
+    boarding: Vec<Flight>,
     sender: Sender<Landed>,
     landed: Receiver<Landed>,
+}
+
+/// A request, and how it comes back.
+struct Flight {
+    request: Request,
+    client: Client,
+    lease: Lease,
+    passage: Passage,
 }
 
 impl Flights {
@@ -64,30 +74,40 @@ impl Flights {
             client,
             lease,
             waker,
+            boarding: Vec::new(),
             sender,
             landed,
         }
     }
 
-    /// Sends a request.
-    pub fn launch(&self, number: u64, request: Request) {
-        let mut passage = Passage {
-            landed: Some(Landed {
-                number,
-                started_at: Timestamp::now(),
-                exchange: Some(panicked()),
-            }),
-            sender: self.sender.clone(),
-            waker: self.waker.clone(),
-        };
-        let (client, lease) = (self.client.clone(), self.lease.clone());
+    /// Takes a request, to be sent with the next [`Self::depart`].
+    pub fn launch(&mut self, number: u64, request: Request) {
+        self.boarding.push(Flight {
+            request,
+            client: self.client.clone(),
+            lease: self.lease.clone(),
+            passage: Passage {
+                landed: Some(Landed {
+                    number,
+                    started_at: Timestamp::now(),
+                    exchange: Some(panicked()),
+                }),
+                sender: self.sender.clone(),
+                waker: self.waker.clone(),
+            },
+        });
+    }
+
+    /// Sends what was launched. All of it goes to the runtime at once: what comes from outside costs it a
+    /// lock and often the waking of a thread, each time.
+    pub fn depart(&mut self) {
+        let mut flights = std::mem::take(&mut self.boarding).into_iter();
+        let Some(first) = flights.next() else { return };
         self.runtime.spawn(async move {
-            // A process that was stopped for longer than the session timeout finds out at the last
-            // moment before the wire, whichever of its threads runs first.
-            let exchange = client.send_if(request, move || lease.is_valid()).await;
-            if let Some(landed) = &mut passage.landed {
-                landed.exchange = exchange;
+            for flight in flights {
+                tokio::spawn(flight.fly());
             }
+            first.fly().await;
         });
     }
 
@@ -101,6 +121,23 @@ impl Flights {
     /// Waits for a request to come back.
     pub fn wait(&self, timeout: Duration) -> Option<Landed> {
         self.landed.recv_timeout(timeout).ok()
+    }
+}
+
+impl Flight {
+    async fn fly(self) {
+        let Self {
+            request,
+            client,
+            lease,
+            mut passage,
+        } = self;
+        // A process that was stopped for longer than the session timeout finds out at the last
+        // moment before the wire, whichever of its threads runs first.
+        let exchange = client.send_if(request, move || lease.is_valid()).await;
+        if let Some(landed) = &mut passage.landed {
+            landed.exchange = exchange;
+        }
     }
 }
 

@@ -45,7 +45,7 @@ impl Default for Settings {
             address_policy: AddressPolicy::default(),
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(45),
-            idle_per_host: 64,
+            idle_per_host: 256,
             kept_connections: 2_048,
             connections_in_use: 1_024,
             proxy: None,

@@ -58,11 +58,17 @@ impl Incoming {
     }
 }
 
+/// Room for those of most tasks, in bytes.
+const TYPICAL_HEADERS: usize = 512;
+
 /// Copies a message's headers out of librdkafka's buffer.
 pub(super) fn headers_of(message: &BorrowedMessage<'_>) -> Headers {
-    let mut headers = Headers::new();
-    for header in message.headers().into_iter().flat_map(|all| all.iter()) {
-        headers.push(header.key, header.value.map(Bytes::copy_from_slice));
+    let Some(native) = message.headers() else {
+        return Headers::new();
+    };
+    let mut headers = Headers::with_capacity(native.count(), TYPICAL_HEADERS);
+    for header in native.iter() {
+        headers.push(header.key, header.value);
     }
     headers
 }
@@ -94,15 +100,14 @@ impl Outgoing {
 
     /// The headers in librdkafka's form.
     pub(super) fn native_headers(&self) -> OwnedHeaders {
-        self.headers
-            .iter()
-            .fold(OwnedHeaders::new(), |native, (key, value)| {
-                let value = value.map(HeaderValue);
-                native.insert(Header {
-                    key,
-                    value: value.as_ref(),
-                })
+        let native = OwnedHeaders::new_with_capacity(self.headers.len());
+        self.headers.iter().fold(native, |native, (key, value)| {
+            let value = value.map(HeaderValue);
+            native.insert(Header {
+                key,
+                value: value.as_ref(),
             })
+        })
     }
 }
 

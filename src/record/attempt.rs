@@ -1,24 +1,28 @@
 //! A record of one HTTP request, for the `attempts` topic.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::clock::Timestamp;
 use crate::record::subscription::RedactedUrl;
 use crate::record::{Coordinates, DeliveryId, SubscriptionKey};
 
+/// Room for what most records take.
+const TYPICAL_BYTES: usize = 640;
+
 /// One request and what came of it. Its record's key is the subscription's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
+pub struct Attempt<'a> {
     /// The delivery that the request is for.
     pub delivery_id: DeliveryId,
     /// The event's id; `topic/partition/offset` when it has none.
-    pub event_id: String,
+    pub event_id: &'a str,
     /// The event's type.
-    pub event_type: String,
+    pub event_type: &'a str,
     /// Whom the request is for.
-    pub subscription: SubscriptionKey,
+    pub subscription: &'a SubscriptionKey,
     /// Offset of the subscription's record that the request was made by.
     pub revision: i64,
     /// Which request of the delivery it is, from 1.
@@ -34,17 +38,17 @@ pub struct Attempt {
     /// The class of the error, such as `dns` or `timeout`.
     pub error: Option<&'static str>,
     /// The error, for people. Must not hold secrets.
-    pub message: Option<String>,
+    pub message: Option<&'a str>,
     /// The start of the answer's body.
-    pub response: Option<String>,
+    pub response: Option<Cow<'a, str>>,
     /// Where it was sent, without credentials.
     pub url: RedactedUrl,
     /// When the next one is due, if one follows.
     pub next_attempt_at: Option<Timestamp>,
     /// Where the event stands.
-    pub source: Coordinates,
+    pub source: &'a Coordinates,
     /// The process that made the request.
-    pub instance: String,
+    pub instance: &'a str,
 }
 
 /// What follows from a request.
@@ -70,13 +74,14 @@ impl AttemptOutcome {
     }
 }
 
-impl Attempt {
+impl Attempt<'_> {
     /// The record's value.
     pub fn encode(&self) -> serde_json::Result<Vec<u8>> {
-        serde_json::to_vec(&Written {
+        let mut value = Vec::with_capacity(TYPICAL_BYTES);
+        let written = Written {
             delivery_id: self.delivery_id.as_str(),
-            event_id: &self.event_id,
-            event_type: &self.event_type,
+            event_id: self.event_id,
+            event_type: self.event_type,
             tenant: self.subscription.tenant(),
             subscription: self.subscription.id(),
             revision: self.revision,
@@ -86,13 +91,15 @@ impl Attempt {
             outcome: self.outcome,
             status: self.status,
             error: self.error,
-            message: self.message.as_deref(),
+            message: self.message,
             response: self.response.as_deref(),
             url: &self.url,
             next_attempt_at: self.next_attempt_at,
-            source: self.source.to_string(),
-            instance: &self.instance,
-        })
+            source: Shown(self.source),
+            instance: self.instance,
+        };
+        serde_json::to_writer(&mut value, &written)?;
+        Ok(value)
     }
 }
 
@@ -115,8 +122,17 @@ struct Written<'a> {
     response: Option<&'a str>,
     url: &'a RedactedUrl,
     next_attempt_at: Option<Timestamp>,
-    source: String,
+    source: Shown<'a>,
     instance: &'a str,
+}
+
+/// Written as it is shown.
+struct Shown<'a>(&'a Coordinates);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self.0)
+    }
 }
 
 #[cfg(test)]
@@ -126,16 +142,18 @@ mod tests {
 
     #[test]
     fn writes_the_members_of_the_contract() {
-        fn check(attempt: &Attempt, expected: &str) {
+        fn check(attempt: &Attempt<'_>, expected: &str) {
             let written = String::from_utf8(attempt.encode().unwrap()).unwrap();
             assert_eq!(written, expected);
         }
         let url = TargetUrl::parse("https://u:p@example.com/hooks?a=1").unwrap();
+        let subscription = "acme/shop".parse().unwrap();
+        let source = "events/0/7".parse().unwrap();
         let failed = Attempt {
             delivery_id: "msg_X3Qf2P7v04jVikk7HYun88sbbDD".parse().unwrap(),
-            event_id: "evt_1".to_owned(),
-            event_type: "order.created".to_owned(),
-            subscription: "acme/shop".parse().unwrap(),
+            event_id: "evt_1",
+            event_type: "order.created",
+            subscription: &subscription,
             revision: 12,
             attempt: 1,
             started_at: Timestamp::from_millis(1_795_341_600_007),
@@ -143,12 +161,12 @@ mod tests {
             outcome: AttemptOutcome::Retry,
             status: None,
             error: Some("timeout"),
-            message: Some("no answer in 15s".to_owned()),
+            message: Some("no answer in 15s"),
             response: None,
             url: url.redacted().clone(),
             next_attempt_at: Some(Timestamp::from_millis(1_795_341_605_007)),
-            source: "events/0/7".parse().unwrap(),
-            instance: "pod-0".to_owned(),
+            source: &source,
+            instance: "pod-0",
         };
         let head = r#"{"delivery_id":"msg_X3Qf2P7v04jVikk7HYun88sbbDD","event_id":"evt_1","event_type":"order.created","tenant":"acme","subscription":"shop","revision":12,"#;
         let url = r#""url":"https://[redacted]@example.com/hooks?[redacted]""#;
@@ -161,7 +179,7 @@ mod tests {
             status: Some(204),
             error: None,
             message: None,
-            response: Some("\"ok\"\n".to_owned()),
+            response: Some("\"ok\"\n".into()),
             next_attempt_at: None,
             ..failed
         };

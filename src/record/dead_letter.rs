@@ -94,7 +94,7 @@ impl DeadLetter<'_> {
             headers.set(LAST_STATUS, status.to_string());
         }
         if let Some(error) = self.last_error {
-            headers.set(LAST_ERROR, first_bytes(error, LONGEST_ERROR).to_owned());
+            headers.set(LAST_ERROR, first_bytes(error, LONGEST_ERROR));
         }
         headers.set(DEAD_AT, self.dead_at.as_millis().to_string());
     }

@@ -107,8 +107,6 @@ impl fmt::Display for SchemaId {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     #[test]
@@ -120,7 +118,7 @@ mod tests {
         ) {
             let mut headers = Headers::new();
             if let Some(header) = header {
-                headers.push(HEADER, Some(Bytes::from_static(header)));
+                headers.push(HEADER, Some(header));
             }
             let found = Framed::find(&headers, value);
             let found =

@@ -101,9 +101,9 @@ mod tests {
     fn reads_what_is_written() {
         let attempt = Attempt {
             delivery_id: "msg_X3Qf2P7v04jVikk7HYun88sbbDD".parse().unwrap(),
-            event_id: "evt_1".to_owned(),
-            event_type: "order.created".to_owned(),
-            subscription: "acme/shop".parse().unwrap(),
+            event_id: "evt_1",
+            event_type: "order.created",
+            subscription: &"acme/shop".parse().unwrap(),
             revision: 12,
             attempt: 2,
             started_at: Timestamp::from_millis(1_795_341_600_007),
@@ -118,8 +118,8 @@ mod tests {
                 .redacted()
                 .clone(),
             next_attempt_at: Some(Timestamp::from_millis(1_795_341_605_007)),
-            source: "events/0/7".parse().unwrap(),
-            instance: "pod-0".to_owned(),
+            source: &"events/0/7".parse().unwrap(),
+            instance: "pod-0",
         };
         let read = RecordedAttempt::decode(&attempt.encode().unwrap()).unwrap();
         let expected = RecordedAttempt {

@@ -52,11 +52,15 @@ impl Intake {
         let Some(lane) = self.lanes.get(partition).filter(|lane| !lane.is_held) else {
             return false;
         };
-        let is_within_batch = self.records < self.most_records && self.bytes < self.most_bytes;
         let share = |of: usize| (of / self.lanes.len()).max(1);
         let is_within_share = self.held == 0
             || (lane.queue.len() < share(self.most_records) && lane.bytes < share(self.most_bytes));
-        is_within_batch && is_within_share
+        !self.is_full() && is_within_share
+    }
+
+    /// Whether there is a whole batch of what is not held.
+    pub fn is_full(&self) -> bool {
+        self.records >= self.most_records || self.bytes >= self.most_bytes
     }
 
     /// Takes a record behind those of its partition.

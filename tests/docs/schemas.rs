@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use hooktide::clock::Timestamp;
 use hooktide::record::subscription::Rules;
 use hooktide::record::{
@@ -54,7 +53,7 @@ pub(crate) fn headers(object: &Value) -> Option<Headers> {
     let mut headers = Headers::new();
     for (name, value) in object.as_object()? {
         let value = match value {
-            Value::String(text) => Some(Bytes::from(text.clone())),
+            Value::String(text) => Some(text.as_bytes()),
             Value::Null => None,
             _ => return None,
         };

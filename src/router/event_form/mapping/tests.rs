@@ -1,7 +1,5 @@
 //! Records of real topics become events; what is not there is named, and never made up.
 
-use bytes::Bytes;
-
 use super::debezium::tests::{ROW, change};
 use super::*;
 use crate::clock::Timestamp;
@@ -29,7 +27,7 @@ pub(super) struct Record<'a> {
 pub(super) fn event(mapping: &Mapping, record: Record<'_>) -> Result<String, String> {
     let mut headers = Headers::new();
     for (name, value) in record.headers {
-        headers.push(*name, Some(Bytes::copy_from_slice(value)));
+        headers.push(name, Some(value));
     }
     let source = Source {
         topic: "shop.orders",
