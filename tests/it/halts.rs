@@ -228,26 +228,27 @@ async fn retention_over_tasks_while_down_is_counted(bed: Bed) -> Outcome {
 /// What has been fetched already is delivered all the same.
 async fn retention_over_a_held_tier_is_counted(bed: Bed) -> Outcome {
     const TASKS: usize = 100;
+    // Longer than retention takes to pass on a busy machine.
     let settings = [
         ("topics.partitions", "1"),
-        ("retry.tiers", r#"["15s"]"#),
+        ("retry.tiers", r#"["40s"]"#),
         ("breaker.min_requests", "100000"),
     ];
     let scene = Scene::set(&bed, &settings).await?;
-    let tier = scene.installation.topic("retry.15s");
+    let tier = scene.installation.topic("retry.40s");
     refuse_each_once(&scene);
-    let members = json!({"retry": {"schedule": ["15s"]}});
+    let members = json!({"retry": {"schedule": ["40s"]}});
     scene.subscribe("acme/one", "/hook", members).await?;
     let process = scene.installation.start("a", BOTH)?;
     process.wait_ready(READY).await?;
     scene.produce_all(&events(0..TASKS, 30_000)).await?;
     scene
         .installation
-        .wait_for_topic("retry.15s", READY, |tasks| tasks.len() == TASKS)
+        .wait_for_topic("retry.40s", READY, |tasks| tasks.len() == TASKS)
         .await?;
-    let start = let_retention_pass(&scene, "retry.15s").await?;
+    let start = let_retention_pass(&scene, "retry.40s").await?;
     let metrics = process
-        .wait_for_metrics(READY, |metrics| lost(metrics, &tier) > 0.0)
+        .wait_for_metrics(READY * 2, |metrics| lost(metrics, &tier) > 0.0)
         .await?;
     let lost = lost(&metrics, &tier);
     let from = start - lost as i64;
@@ -258,7 +259,7 @@ async fn retention_over_a_held_tier_is_counted(bed: Bed) -> Outcome {
     scene.produce_all(&events(TASKS..TASKS + 1, 10)).await?;
     let delivered = [("outcome", "delivered")];
     let metrics = process
-        .wait_for_metrics(SOON, |metrics| {
+        .wait_for_metrics(READY * 2, |metrics| {
             let delivered = metrics.sum("hooktide_deliveries_total", &delivered);
             delivered + lost >= (TASKS + 1) as f64
         })
