@@ -70,18 +70,19 @@ pub fn group_consumer(config: &Config, role: Role) -> ClientConfig {
         .set("max.poll.interval.ms", "60000")
         .set("enable.partition.eof", "false");
     read_safely(&mut client);
+    // Per partition. What is prefetched is what a role works on while its last transaction ends; more than
+    // this makes it larger, not faster.
+    client.set("fetch.message.max.bytes", (128 << 10).to_string());
     match role {
         Role::Router => {
-            client.set(
+            client.set("queued.max.messages.kbytes", "512").set(
                 "topic.metadata.refresh.interval.ms",
                 millis(config.events.refresh),
             );
         }
+        // There are tiers × partitions of them, most of them held unread.
         Role::Dispatcher => {
-            // Per partition, and there are tiers × partitions of them, most of them held unread.
-            client
-                .set("queued.max.messages.kbytes", "256")
-                .set("fetch.message.max.bytes", (256 << 10).to_string());
+            client.set("queued.max.messages.kbytes", "128");
         }
     }
     if let Some(instance) = &config.instance_id {
@@ -114,7 +115,7 @@ pub fn transactional_producer(
         .set("partitioner", "murmur2_random")
         // Without it thousands of records a second go out as one-record batches.
         .set("linger.ms", "2")
-        // A dispatcher fetches 256 KiB of a partition at a time, and at least one whole batch.
+        // A dispatcher fetches as much of a partition at a time, and at least one whole batch.
         .set("batch.size", (128 << 10).to_string())
         // The coordinator is still busy with the last transaction's markers when the next begins.
         .set("retry.backoff.ms", "10")

@@ -78,17 +78,22 @@ fn hash_part(hash: &mut Sha256, part: &str) {
 }
 
 /// Long division by 62, from the last digit to the first; what is left of the places is `0`.
-fn base62(mut number: [u8; 20]) -> [u8; LENGTH] {
+fn base62(number: [u8; 20]) -> [u8; LENGTH] {
     let mut text = [0; LENGTH];
     text[..PREFIX.len()].copy_from_slice(PREFIX.as_bytes());
+    // 32 bits at a time, the highest first: this is done for each delivery.
+    let mut limbs = [0_u32; 5];
+    for (limb, bytes) in limbs.iter_mut().zip(number.as_chunks::<4>().0) {
+        *limb = u32::from_be_bytes(*bytes);
+    }
     for digit in text[PREFIX.len()..].iter_mut().rev() {
-        let mut rest = 0_u16;
-        for byte in &mut number {
-            let value = rest << 8 | u16::from(*byte);
-            *byte = (value / 62) as u8; // rest < 62, so value / 62 < 256
+        let mut rest = 0_u64;
+        for limb in &mut limbs {
+            let value = rest << 32 | u64::from(*limb);
+            *limb = (value / 62) as u32; // rest < 62, so value / 62 < 2^32
             rest = value % 62;
         }
-        *digit = ALPHABET[usize::from(rest)];
+        *digit = ALPHABET[rest as usize];
     }
     text
 }

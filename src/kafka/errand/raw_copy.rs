@@ -18,9 +18,11 @@ use crate::role::Role;
 
 /// How long one call waits for records, or for room in the producer.
 const POLL: Duration = Duration::from_millis(5);
+/// Between two looks at what is still unanswered.
+const DRAIN_STEP: Duration = Duration::from_micros(250);
 
-/// Copies the first `records` of a topic, with keys, headers and partitions, in transactions as large and
-/// with clients set up as the router's. Says how long it took from the first record on. Blocks.
+/// Copies the first `records` of a topic, with keys, headers and partitions, in transactions as large as the
+/// router's, with a producer as the router's and a consumer that reads ahead as far as helps. Says how long it took from the first record on. Blocks.
 ///
 /// # Errors
 /// The cluster falls silent, or does not take them.
@@ -48,7 +50,7 @@ pub fn raw_copy(
         let mut batch = 0;
         let mut offsets = TopicPartitionList::new();
         while batch < config.router.batch_records as u64 && copied + batch < records {
-            let message = match consumer.poll(if batch == 0 { POLL } else { Duration::ZERO }) {
+            let message = match consumer.poll(POLL) {
                 Some(Ok(message)) => message,
                 Some(Err(KafkaError::PartitionEOF(_))) => continue,
                 Some(Err(_)) | None if batch > 0 => break,
@@ -77,6 +79,7 @@ pub fn raw_copy(
             }
             .map_err(failed)?;
         }
+        drain(&producer);
         producer
             .send_offsets_to_transaction(&offsets, &group, PATIENCE)
             .map_err(failed)?;
@@ -85,6 +88,14 @@ pub fn raw_copy(
         heard = Instant::now();
     }
     Ok(began.map(|began| began.elapsed()).unwrap_or_default())
+}
+
+/// Waits for the answers to all that was sent, for rust-rdkafka's flush would wait in steps of 100 ms.
+fn drain(producer: &ThreadedProducer<LastWord>) {
+    let deadline = Instant::now() + PATIENCE;
+    while producer.in_flight_count() > 0 && Instant::now() < deadline {
+        std::thread::sleep(DRAIN_STEP);
+    }
 }
 
 fn send(
@@ -117,6 +128,9 @@ fn from_the_start(config: &Config, topic: &str) -> Result<BaseConsumer<LastWord>
         .map_err(ErrandError::Client)?;
     let consumer: BaseConsumer<LastWord> = client_config::group_consumer(config, Role::Router)
         .set("group.id", format!("{}.copy", config.application_id))
+        // Not as frugal as a role.
+        .set("queued.max.messages.kbytes", "1024")
+        .set("fetch.message.max.bytes", (1 << 20).to_string())
         .create_with_context(LastWord::default())
         .map_err(ErrandError::Client)?;
     let mut start = TopicPartitionList::new();
