@@ -35,6 +35,9 @@ const fn hooktide(name: &'static str, title: &'static str, arguments: &'static s
     }
 }
 
+/// What a broker does before anything is measured on it; it has no result.
+pub const WARM_UP: Scenario = hooktide("warm-up", "warm-up", "--events 300000");
+
 /// Delivered as fast as can be.
 pub const FLAT_OUT: [Scenario; 10] = [
     hooktide(
