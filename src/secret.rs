@@ -6,6 +6,7 @@
 mod ed25519;
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -22,18 +23,20 @@ pub const LENGTHS: std::ops::RangeInclusive<usize> = SHORTEST..=LONGEST;
 
 const SHORTEST: usize = 24;
 const LONGEST: usize = 64;
+/// What four characters of base64 each stand for, up to [`LONGEST`].
+const DECODED: usize = LONGEST.div_ceil(3) * 3;
 const SHORTEST_TEXT: usize = 16;
 const LONGEST_TEXT: usize = 256;
 
 /// A signing secret. Shown as `[redacted]`, whatever asks.
 #[derive(Clone)]
-pub struct Secret(Arc<Forms>);
+pub struct Secret(Kept);
 
-/// What can be made of the text, each for itself: which is wanted, a scheme says.
-struct Forms {
-    text: Result<Box<[u8]>, SecretError>,
-    decoded: Result<Box<[u8]>, SecretError>,
-    pair: Option<KeyPair>,
+/// No more than the text, as there can be a million secrets: what of it is the key, a scheme says.
+#[derive(Clone)]
+enum Kept {
+    Text(Arc<str>),
+    Pair(Arc<KeyPair>),
 }
 
 /// What of a secret is the key.
@@ -51,9 +54,19 @@ pub enum KeyForm {
 #[derive(Clone, Copy)]
 pub enum Key<'a> {
     /// Known to both sides.
-    Shared(&'a [u8]),
+    Shared(KeyBytes<'a>),
     /// Its private half is known to the sender alone.
     Pair(&'a KeyPair),
+}
+
+/// The bytes of a shared key.
+#[derive(Clone, Copy)]
+pub struct KeyBytes<'a>(Bytes<'a>);
+
+#[derive(Clone, Copy)]
+enum Bytes<'a> {
+    OfText(&'a [u8]),
+    Decoded { bytes: [u8; DECODED], length: usize },
 }
 
 /// Why a text is not a signing secret. Says nothing of the text.
@@ -100,15 +113,13 @@ impl Secret {
         if text.starts_with(PUBLIC_PREFIX) {
             return Err(SecretError::Public);
         }
-        let pair = match text.strip_prefix(PRIVATE_PREFIX) {
-            Some(encoded) => Some(KeyPair::decode(encoded).ok_or(SecretError::KeyPair)?),
-            None => None,
-        };
-        Ok(Self(Arc::new(Forms {
-            decoded: decode(text),
-            text: as_it_is(text),
-            pair,
-        })))
+        Ok(Self(match text.strip_prefix(PRIVATE_PREFIX) {
+            Some(encoded) => {
+                let pair = KeyPair::decode(encoded).ok_or(SecretError::KeyPair)?;
+                Kept::Pair(Arc::new(pair))
+            }
+            None => Kept::Text(text.into()),
+        }))
     }
 
     /// The text of a new secret with this key, which must be from a cryptographic source of randomness.
@@ -122,43 +133,52 @@ impl Secret {
     /// # Errors
     /// Why this secret has none.
     pub fn key(&self, form: KeyForm) -> Result<Key<'_>, SecretError> {
-        let Forms {
-            text,
-            decoded,
-            pair,
-        } = &*self.0;
-        match (form, pair) {
-            (KeyForm::Ed25519, Some(pair)) => Ok(Key::Pair(pair)),
-            (KeyForm::Ed25519, None) => Err(SecretError::NotPrivate),
-            (KeyForm::Text, None) => text.as_deref().map(Key::Shared).map_err(|error| *error),
-            (KeyForm::Base64, None) => decoded.as_deref().map(Key::Shared).map_err(|error| *error),
-            (KeyForm::Text | KeyForm::Base64, Some(_)) => Err(SecretError::Private),
+        match (form, &self.0) {
+            (KeyForm::Ed25519, Kept::Pair(pair)) => Ok(Key::Pair(pair)),
+            (KeyForm::Ed25519, Kept::Text(_)) => Err(SecretError::NotPrivate),
+            (KeyForm::Text, Kept::Text(text)) => as_it_is(text).map(Key::Shared),
+            (KeyForm::Base64, Kept::Text(text)) => decode(text).map(Key::Shared),
+            (KeyForm::Text | KeyForm::Base64, Kept::Pair(_)) => Err(SecretError::Private),
         }
     }
 }
 
 /// The key of an older scheme: the text itself.
-fn as_it_is(text: &str) -> Result<Box<[u8]>, SecretError> {
+fn as_it_is(text: &str) -> Result<KeyBytes<'_>, SecretError> {
     if !(SHORTEST_TEXT..=LONGEST_TEXT).contains(&text.len()) {
         Err(SecretError::TextLength)
     } else if text.contains(char::is_control) {
         Err(SecretError::Control)
     } else {
-        Ok(text.as_bytes().into())
+        Ok(KeyBytes(Bytes::OfText(text.as_bytes())))
     }
 }
 
 /// The key of a secret of Standard Webhooks 1.0: `whsec_` and the base64 of 24 to 64 bytes.
-fn decode(text: &str) -> Result<Box<[u8]>, SecretError> {
+fn decode(text: &str) -> Result<KeyBytes<'_>, SecretError> {
     let encoded = text.strip_prefix(PREFIX).ok_or(SecretError::Prefix)?;
     if encoded.len() > LONGEST.div_ceil(3) * 4 {
         return Err(SecretError::Length);
     }
-    let bytes = STANDARD.decode(encoded).map_err(|_| SecretError::Base64)?;
-    if LENGTHS.contains(&bytes.len()) {
-        Ok(bytes.into())
+    let mut bytes = [0; DECODED];
+    let length = STANDARD
+        .decode_slice(encoded, &mut bytes)
+        .map_err(|_| SecretError::Base64)?;
+    if LENGTHS.contains(&length) {
+        Ok(KeyBytes(Bytes::Decoded { bytes, length }))
     } else {
         Err(SecretError::Length)
+    }
+}
+
+impl Deref for KeyBytes<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Bytes::OfText(bytes) => bytes,
+            Bytes::Decoded { bytes, length } => &bytes[..*length],
+        }
     }
 }
 

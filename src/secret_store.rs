@@ -212,7 +212,7 @@ mod tests {
             let source = SecretSource::File(path.to_str().unwrap().to_owned());
             let secret = store.secret(&source, Timestamp::now())?;
             Ok(secret.key(KeyForm::Text).map(|key| match key {
-                Key::Shared(bytes) => bytes == TEXT.as_bytes(),
+                Key::Shared(bytes) => *bytes == *TEXT.as_bytes(),
                 Key::Pair(_) => false,
             }))
         };

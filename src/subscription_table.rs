@@ -3,8 +3,11 @@
 //! The newest record of a key decides. If it is invalid, so is the subscription: nothing is sent
 //! for it until it is corrected, and what pends waits.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+
+use hashbrown::HashTable;
 
 use crate::record::SubscriptionKey;
 use crate::record::subscription::{Rules, State, Subscription, SubscriptionError};
@@ -112,7 +115,9 @@ pub struct SubscriptionTable {
     rules: Rules,
     slots: Vec<Option<Entry>>,
     free: Vec<u32>,
-    by_key: HashMap<SubscriptionKey, u32>,
+    /// Slots by the keys that are in them.
+    by_key: HashTable<u32>,
+    hasher: RandomState,
     matcher: Matcher<u32>,
     counts: Counts,
     programs: Programs,
@@ -167,7 +172,8 @@ impl SubscriptionTable {
             rules,
             slots: Vec::new(),
             free: Vec::new(),
-            by_key: HashMap::new(),
+            by_key: HashTable::new(),
+            hasher: RandomState::new(),
             matcher: Matcher::default(),
             counts: Counts::default(),
             programs: Programs::default(),
@@ -234,8 +240,9 @@ impl SubscriptionTable {
 
     /// The newest record of a key.
     pub fn get(&self, key: &SubscriptionKey) -> Option<&Entry> {
-        let slot = *self.by_key.get(key)?;
-        self.slots.get(slot as usize)?.as_ref()
+        let is_it = |slot: &u32| key_in(&self.slots, *slot) == Some(key);
+        let slot = self.by_key.find(self.hasher.hash_one(Some(key)), is_it)?;
+        self.slots.get(*slot as usize)?.as_ref()
     }
 
     /// The subscriptions of a tenant whose `events` cover a type and that tasks are made for
@@ -286,14 +293,22 @@ impl SubscriptionTable {
                 .insert(entry.key.tenant(), compiled.subscription.events(), &slot);
         }
         *self.counts.of(&entry) += 1;
-        self.by_key.insert(entry.key.clone(), slot);
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        let hash_in = |slot: &u32| hasher.hash_one(key_in(slots, *slot));
+        let hash = hasher.hash_one(Some(&entry.key));
+        self.by_key.insert_unique(hash, slot, hash_in);
         self.slots[slot as usize] = Some(entry);
     }
 
     fn remove(&mut self, key: &SubscriptionKey) {
-        let Some(slot) = self.by_key.remove(key) else {
+        let is_it = |slot: &u32| key_in(&self.slots, *slot) == Some(key);
+        let Ok(found) = self
+            .by_key
+            .find_entry(self.hasher.hash_one(Some(key)), is_it)
+        else {
             return;
         };
+        let (slot, _) = found.remove();
         let Some(entry) = self.slots[slot as usize].take() else {
             return;
         };
@@ -304,6 +319,10 @@ impl SubscriptionTable {
         *self.counts.of(&entry) -= 1;
         self.free.push(slot);
     }
+}
+
+fn key_in(slots: &[Option<Entry>], slot: u32) -> Option<&SubscriptionKey> {
+    Some(&slots.get(slot as usize)?.as_ref()?.key)
 }
 
 impl Counts {
@@ -322,6 +341,36 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is asked of the allocator, which takes some more.
+    #[test]
+    fn a_subscription_takes_little_memory() {
+        const SUBSCRIPTIONS: usize = 20_000;
+        const MOST: usize = 750;
+        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=";
+        let record = |number: usize| {
+            format!(
+                r#"{{"version":1,"url":"https://receiver.example.com/hooks/{number}","events":["order.created.{number}"],"secrets":["{secret}"]}}"#
+            )
+        };
+        let mut table = None;
+        let taken = allocation_counter::measure(|| {
+            let mut filled = SubscriptionTable::new(Rules::default());
+            for number in 0..SUBSCRIPTIONS {
+                let key = format!("acme/subscription-{number}");
+                let change = filled.apply(
+                    Some(key.as_bytes()),
+                    Some(record(number).as_bytes()),
+                    i64::try_from(number).unwrap(),
+                );
+                assert_eq!(change, Change::Put);
+            }
+            table = Some(filled);
+        });
+        let each = usize::try_from(taken.bytes_current).unwrap() / SUBSCRIPTIONS;
+        assert!(each <= MOST, "{each} bytes");
+        drop(table);
+    }
 
     #[test]
     fn changes_are_remembered_up_to_a_bound() {

@@ -32,7 +32,12 @@ impl Subscription {
             "url": format!("{scheme}://{at}/{event_type}"),
             "events": [event_type],
             "secrets": [format!("whsec_{}", BASE64_STANDARD.encode(secret))],
-            "retry": { "schedule": vec![format!("{}s", RETRY_WAIT.as_secs()); RETRIES] },
+            "retry": {
+                "initial": format!("{}s", RETRY_WAIT.as_secs()),
+                "multiplier": 1,
+                "jitter": 0,
+                "max_retries": RETRIES,
+            },
         });
         if let Some(limit) = &self.rate_limit {
             record["rate_limit"] = limit.clone();

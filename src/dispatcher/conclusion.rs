@@ -93,8 +93,11 @@ impl Ledger {
         jitter: f64,
         is_ours: impl FnOnce(Heard) -> bool,
     ) -> Conclusion {
-        let mut headers = sent.task.headers.clone();
-        headers.attempt = headers.attempt.saturating_add(1);
+        let was = &sent.task.headers;
+        let mut spent = Spent {
+            attempt: was.attempt.saturating_add(1),
+            charged: was.charged,
+        };
         let subscription = &sent.compiled.subscription;
         let judged = classify(
             &sent.exchange.result,
@@ -106,12 +109,12 @@ impl Ledger {
             true => (Outcome::OwnFault, Heard::OwnFault),
             false => judged,
         };
-        let next = match self.next(outcome, &mut headers, subscription, ladder, jitter) {
-            Next::Retry(wait) if !self.is_in_time(&headers, subscription, now.after(wait)) => {
+        let next = match self.next(outcome, &mut spent, was.parks, subscription, ladder, jitter) {
+            Next::Retry(wait) if !self.is_in_time(was, subscription, now.after(wait)) => {
                 Next::Dead(Reason::Expired)
             }
             // Whoever tries it out sees what has come of it, and tries again.
-            Next::Retry(_) if headers.is_test => Next::Dead(Reason::Exhausted),
+            Next::Retry(_) if was.is_test => Next::Dead(Reason::Exhausted),
             next => next,
         };
         let mut records = Vec::with_capacity(2);
@@ -125,13 +128,17 @@ impl Ledger {
                     last_error,
                     dead_at: now,
                 };
-                records.push(moved(sent.task, &self.dlq, letter.headers(&headers)));
+                let headers = letter.headers(&spent.on(was));
+                records.push(moved(sent.task, &self.dlq, headers));
                 (AttemptOutcome::Dead, Some(reason), None)
             }
             Next::Retry(wait) => {
                 let due = sent.ended_by.after(wait);
-                headers.not_before = Some(due);
-                headers.parked = None;
+                let headers = TaskHeaders {
+                    not_before: Some(due),
+                    parked: None,
+                    ..spent.on(was)
+                };
                 // A wait that is too short for any tier is written to tier 0 and rests in memory
                 // once it is read from there: the count of attempts must survive a crash.
                 let topic = match ladder.next_hop(due.since(sent.ended_by)) {
@@ -142,8 +149,8 @@ impl Ledger {
                 (AttemptOutcome::Retry, None, Some(due))
             }
         };
-        if headers.is_test || self.is_recorded(outcome) {
-            records.push(self.attempt(sent, &headers, outcome, next_attempt_at));
+        if was.is_test || self.is_recorded(outcome) {
+            records.push(self.attempt(sent, spent.attempt, outcome, next_attempt_at));
         }
         Conclusion {
             records,
@@ -157,30 +164,31 @@ impl Ledger {
     fn next(
         &self,
         outcome: Outcome,
-        headers: &mut TaskHeaders,
+        spent: &mut Spent,
+        parks: u32,
         subscription: &Subscription,
         ladder: &Ladder,
         jitter: f64,
     ) -> Next {
         let policy = subscription.retry().unwrap_or(&self.default_policy);
         // What is not charged waits like the failure before it, and exhausts nothing.
-        let uncharged = headers.attempt.saturating_sub(headers.charged);
-        let as_before = policy.wait(headers.charged.max(1), jitter);
+        let uncharged = spent.attempt.saturating_sub(spent.charged);
+        let as_before = policy.wait(spent.charged.max(1), jitter);
         match outcome {
             Outcome::Delivered => Next::Delivered,
             Outcome::Dead(Death::Gone) => Next::Dead(Reason::Gone),
             Outcome::Dead(Death::Rejected) => Next::Dead(Reason::Rejected),
             Outcome::Dead(Death::Refused) => Next::Dead(Reason::Refused),
             Outcome::Retry { retry_after } => {
-                headers.charged = headers.charged.saturating_add(1);
-                match policy.wait(headers.charged, jitter) {
+                spent.charged = spent.charged.saturating_add(1);
+                match policy.wait(spent.charged, jitter) {
                     Some(wait) => Next::Retry(wait.max(retry_after.unwrap_or_default())),
                     None => Next::Dead(Reason::Exhausted),
                 }
             }
             // A policy without retries means one request, and this was it.
             Outcome::Throttled { .. } if policy.max_retries() == 0 => {
-                headers.charged = headers.charged.saturating_add(1);
+                spent.charged = spent.charged.saturating_add(1);
                 Next::Dead(Reason::Exhausted)
             }
             // Longer each time: what is not charged could go on for days.
@@ -190,7 +198,7 @@ impl Ledger {
                 Next::Retry(wait.max(retry_after.unwrap_or_default()))
             }
             Outcome::OwnFault => {
-                let wait = as_before.unwrap_or_else(|| ladder.park_delay(headers.parks).delay());
+                let wait = as_before.unwrap_or_else(|| ladder.park_delay(parks).delay());
                 Next::Retry(wait.max(OWN_FAULT_PAUSE))
             }
         }
@@ -278,10 +286,11 @@ impl Ledger {
     fn attempt(
         &self,
         sent: Sent<'_>,
-        headers: &TaskHeaders,
+        number: u32,
         outcome: AttemptOutcome,
         next_attempt_at: Option<Timestamp>,
     ) -> Outgoing {
+        let headers = &sent.task.headers;
         let (status, error, message, response) = match &sent.exchange.result {
             Ok(answer) => (
                 Some(answer.status),
@@ -302,7 +311,7 @@ impl Ledger {
             event_type: &headers.event_type,
             subscription: &sent.task.subscription,
             revision: sent.revision,
-            attempt: headers.attempt,
+            attempt: number,
             started_at: sent.started_at,
             duration: sent.exchange.duration,
             outcome,
@@ -328,10 +337,26 @@ impl Ledger {
 
 /// Where the request went; where it would have gone, if it could not be made.
 fn shown_url(target: Option<&str>, subscription: &Subscription) -> RedactedUrl {
-    request::url(target, subscription).map_or_else(
-        |_| subscription.url().redacted().clone(),
-        |url| url.redacted().clone(),
-    )
+    request::url(target, subscription)
+        .map_or_else(|_| subscription.url().redacted(), |url| url.redacted())
+}
+
+/// What a task has had once its request has ended. A task that was delivered is not copied for it.
+struct Spent {
+    /// As in [`TaskHeaders`].
+    attempt: u32,
+    charged: u32,
+}
+
+impl Spent {
+    /// The headers of the task's next record.
+    fn on(&self, headers: &TaskHeaders) -> TaskHeaders {
+        TaskHeaders {
+            attempt: self.attempt,
+            charged: self.charged,
+            ..headers.clone()
+        }
+    }
 }
 
 enum Next {

@@ -220,12 +220,12 @@ impl Signature {
 pub fn signature(scheme: &Scheme, key: Key<'_>, signed: &Signed<'_>) -> Option<Signature> {
     match (scheme.algorithm, key) {
         (Algorithm::Sha256, Key::Shared(key)) => {
-            let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?; // takes any length
+            let mut mac = Hmac::<Sha256>::new_from_slice(&key).ok()?; // takes any length
             each_part(&scheme.content, signed, |part| mac.update(part));
             Some(Signature::new(&mac.finalize().into_bytes()))
         }
         (Algorithm::Sha512, Key::Shared(key)) => {
-            let mut mac = Hmac::<Sha512>::new_from_slice(key).ok()?;
+            let mut mac = Hmac::<Sha512>::new_from_slice(&key).ok()?;
             each_part(&scheme.content, signed, |part| mac.update(part));
             Some(Signature::new(&mac.finalize().into_bytes()))
         }

@@ -163,7 +163,7 @@ mod tests {
             error: Some("timeout"),
             message: Some("no answer in 15s"),
             response: None,
-            url: url.redacted().clone(),
+            url: url.redacted(),
             next_attempt_at: Some(Timestamp::from_millis(1_795_341_605_007)),
             source: &source,
             instance: "pod-0",

@@ -113,10 +113,7 @@ mod tests {
             error: None,
             message: None,
             response: None,
-            url: TargetUrl::parse("https://a.example")
-                .unwrap()
-                .redacted()
-                .clone(),
+            url: TargetUrl::parse("https://a.example").unwrap().redacted(),
             next_attempt_at: Some(Timestamp::from_millis(1_795_341_605_007)),
             source: &"events/0/7".parse().unwrap(),
             instance: "pod-0",

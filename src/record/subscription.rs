@@ -13,6 +13,7 @@ mod target_url;
 mod url_template;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -80,24 +81,38 @@ const LONGEST_LABEL: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Subscription {
     url: TargetUrl,
-    events: Vec<EventPattern>,
+    events: Box<[EventPattern]>,
     state: State,
-    secrets: Vec<SigningSecret>,
-    signatures: Vec<SignatureScheme>,
-    headers: HeaderMap,
+    secrets: Box<[SigningSecret]>,
+    /// None for the usual one.
+    signatures: Option<Box<[SignatureScheme]>>,
     timeout: Duration,
+    max_concurrency: u32,
+    adaptive_concurrency: Option<bool>,
+    shaping: Option<Box<Shaping>>,
+    /// None for the most: of a million subscriptions each member costs megabytes.
+    extras: Option<Box<Extras>>,
+}
+
+/// What few subscriptions say.
+#[derive(Clone, Debug, Default)]
+struct Extras {
+    headers: HeaderMap,
     retry: Option<Policy>,
     max_age: Option<Duration>,
     answers: Answers,
-    max_concurrency: u32,
-    adaptive_concurrency: Option<bool>,
     rate_limit: Option<RateLimit>,
     filters: Option<Box<RawValue>>,
     fields: Option<Vec<String>>,
-    shaping: Option<Box<Shaping>>,
     description: Option<String>,
     labels: BTreeMap<String, String>,
 }
+
+/// How most are signed.
+static STANDARD: LazyLock<[SignatureScheme; 1]> = LazyLock::new(|| [SignatureScheme::standard()]);
+
+/// What the others say.
+static NO_EXTRAS: LazyLock<Extras> = LazyLock::new(Extras::default);
 
 /// What the operator allows subscriptions to ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,20 +196,12 @@ impl Subscription {
         let headers = headers(&fields, &url, rules)?;
         let signatures = signing::signatures(&fields, &url, &headers)?;
         let secrets = signing::secrets(&fields, &signatures)?;
+        let extras = Extras::parse(&fields, headers)?;
         Ok(Self {
-            headers,
             timeout: match fields.get("timeout") {
                 Some(field) => field.span(rules.max_timeout)?,
                 None => rules.default_timeout,
             },
-            retry: fields.get("retry").map(retry_policy::parse).transpose()?,
-            max_age: fields
-                .get("max_age")
-                .map(|field| field.span(LONGEST_AGE))
-                .transpose()?,
-            answers: fields
-                .get("answers")
-                .map_or(Ok(Answers::default()), Answers::parse)?,
             max_concurrency: match fields.get("max_concurrency") {
                 Some(field) => field.number_in(1, MOST_CONCURRENCY)?,
                 None => DEFAULT_CONCURRENCY,
@@ -203,21 +210,18 @@ impl Subscription {
                 .get("adaptive_concurrency")
                 .map(Field::switch)
                 .transpose()?,
-            rate_limit: fields.get("rate_limit").map(rate_limit).transpose()?,
-            filters: fields.get("filters").map(filters).transpose()?,
-            fields: fields.get("fields").map(kept_fields).transpose()?,
             shaping: shaping::parse(&fields)?,
-            description: fields
-                .get("description")
-                .map(|field| field.short_string(LONGEST_DESCRIPTION))
-                .transpose()?,
-            labels: fields.get("labels").map_or(Ok(BTreeMap::new()), labels)?,
+            extras,
             url,
             events,
             state,
-            secrets,
-            signatures,
+            secrets: secrets.into(),
+            signatures: (*signatures != *STANDARD).then(|| signatures.into()),
         })
+    }
+
+    fn extras(&self) -> &Extras {
+        self.extras.as_deref().unwrap_or(&NO_EXTRAS)
     }
 
     /// The signatures that a subscription's text asks for, whatever else is wrong with it: so that one
@@ -252,12 +256,12 @@ impl Subscription {
 
     /// How its requests are signed; empty for not at all.
     pub fn signatures(&self) -> &[SignatureScheme] {
-        &self.signatures
+        self.signatures.as_deref().unwrap_or(&*STANDARD)
     }
 
     /// Headers added to its requests, none of them reserved.
     pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+        &self.extras().headers
     }
 
     /// For one request, from the look-up of the host's name to the last byte of the answer.
@@ -267,17 +271,17 @@ impl Subscription {
 
     /// When to try again; `None` for the configuration's schedule.
     pub fn retry(&self) -> Option<&Policy> {
-        self.retry.as_ref()
+        self.extras().retry.as_ref()
     }
 
     /// How old an event may be and still be sent; `None` where it does not say.
     pub fn max_age(&self) -> Option<Duration> {
-        self.max_age
+        self.extras().max_age
     }
 
     /// What its endpoint means by its statuses, where that is not the usual.
     pub fn answers(&self) -> &Answers {
-        &self.answers
+        &self.extras().answers
     }
 
     /// How many of its requests may be open at once, from 1.
@@ -292,17 +296,17 @@ impl Subscription {
 
     /// How many requests may be started in a span of time.
     pub fn rate_limit(&self) -> Option<RateLimit> {
-        self.rate_limit
+        self.extras().rate_limit
     }
 
     /// The list of what an event must fulfil, as source text; `None` when every event does.
     pub fn filters(&self) -> Option<&RawValue> {
-        self.filters.as_deref()
+        self.extras().filters.as_deref()
     }
 
     /// The paths of the event that are sent; `None` for all.
     pub fn fields(&self) -> Option<&[String]> {
-        self.fields.as_deref()
+        self.extras().fields.as_deref()
     }
 
     /// `where`, `mapping`, `body`, `method` and `content_type`; `None` when it has none of them.
@@ -312,12 +316,52 @@ impl Subscription {
 
     /// For people.
     pub fn description(&self) -> Option<&str> {
-        self.description.as_deref()
+        self.extras().description.as_deref()
     }
 
     /// For people and tools; never sent.
     pub fn labels(&self) -> &BTreeMap<String, String> {
-        &self.labels
+        &self.extras().labels
+    }
+}
+
+impl Extras {
+    const MEMBERS: [&str; 9] = [
+        "headers",
+        "retry",
+        "max_age",
+        "answers",
+        "rate_limit",
+        "filters",
+        "fields",
+        "description",
+        "labels",
+    ];
+
+    /// Reads all but `headers`. None: it has none of them.
+    fn parse(fields: &Fields, headers: HeaderMap) -> Result<Option<Box<Self>>, SubscriptionError> {
+        if Self::MEMBERS.iter().all(|name| fields.get(name).is_none()) {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Self {
+            headers,
+            retry: fields.get("retry").map(retry_policy::parse).transpose()?,
+            max_age: fields
+                .get("max_age")
+                .map(|field| field.span(LONGEST_AGE))
+                .transpose()?,
+            answers: fields
+                .get("answers")
+                .map_or(Ok(Answers::default()), Answers::parse)?,
+            rate_limit: fields.get("rate_limit").map(rate_limit).transpose()?,
+            filters: fields.get("filters").map(filters).transpose()?,
+            fields: fields.get("fields").map(kept_fields).transpose()?,
+            description: fields
+                .get("description")
+                .map(|field| field.short_string(LONGEST_DESCRIPTION))
+                .transpose()?,
+            labels: fields.get("labels").map_or(Ok(BTreeMap::new()), labels)?,
+        })))
     }
 }
 
@@ -339,7 +383,7 @@ fn must_equal(fields: &Fields, name: &str, expected: &str) -> Result<(), Subscri
     }
 }
 
-fn events(field: &Field) -> Result<Vec<EventPattern>, SubscriptionError> {
+fn events(field: &Field) -> Result<Box<[EventPattern]>, SubscriptionError> {
     let entries = field.list(MOST_PATTERNS)?;
     if entries.is_empty() {
         return Err(field.refuse(Rule::Empty));

@@ -1,5 +1,6 @@
 //! The name of a subscription: `tenant/id`, the Kafka key of its record and of all its tasks.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::{self, FromStr};
 use std::sync::Arc;
@@ -7,10 +8,12 @@ use std::sync::Arc;
 const LONGEST_PART: usize = 128;
 
 /// Tenant and id of a subscription, shown as `tenant/id`. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SubscriptionKey {
-    tenant: Arc<str>,
-    id: Arc<str>,
+    /// `tenant/id`.
+    text: Arc<str>,
+    /// How long the tenant is, which is 128 at most.
+    tenant: u8,
 }
 
 /// Why a text is not a subscription's key.
@@ -41,19 +44,37 @@ impl SubscriptionKey {
             return Err(SubscriptionKeyError::Id);
         }
         Ok(Self {
-            tenant: tenant.into(),
-            id: id.into(),
+            text: format!("{tenant}/{id}").into(),
+            tenant: u8::try_from(tenant.len()).map_err(|_| SubscriptionKeyError::Tenant)?,
         })
     }
 
     /// Whose subscription it is.
     pub fn tenant(&self) -> &str {
-        &self.tenant
+        &self.text[..self.tenant.into()]
     }
 
     /// Its name among those of its tenant.
     pub fn id(&self) -> &str {
-        &self.id
+        &self.text[usize::from(self.tenant) + 1..]
+    }
+
+    /// As the key of its record.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+/// By tenant, then by id.
+impl Ord for SubscriptionKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.tenant(), self.id()).cmp(&(other.tenant(), other.id()))
+    }
+}
+
+impl PartialOrd for SubscriptionKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -69,7 +90,7 @@ pub fn is_key_part(text: &str) -> bool {
 
 impl fmt::Display for SubscriptionKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.tenant, self.id)
+        formatter.write_str(&self.text)
     }
 }
 

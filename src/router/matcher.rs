@@ -1,6 +1,7 @@
 //! From (tenant, event type) to those who asked for it, without looking at those who did not.
 
 use std::collections::{BTreeSet, HashMap};
+use std::mem;
 
 use crate::record::{EventPattern, EventPatternShape};
 
@@ -11,13 +12,20 @@ pub struct Matcher<T> {
     tenants: HashMap<Box<str>, Patterns<T>>,
 }
 
-/// The subscriptions of one tenant; no set in here is empty.
+/// The subscriptions of one tenant; no set in here is empty, but that of `all`.
 #[derive(Clone, Debug)]
 struct Patterns<T> {
     all: BTreeSet<T>,
-    exact: HashMap<Box<str>, BTreeSet<T>>,
+    exact: HashMap<Box<str>, Set<T>>,
     /// By the part before `.*`.
-    under: HashMap<Box<str>, BTreeSet<T>>,
+    under: HashMap<Box<str>, Set<T>>,
+}
+
+/// Those of one pattern. Most have one: a tree for each would be a tenth of what a subscription takes.
+#[derive(Clone, Debug)]
+enum Set<T> {
+    One(T),
+    More(BTreeSet<T>),
 }
 
 impl<T> Default for Matcher<T> {
@@ -49,14 +57,19 @@ impl<T: Clone + Ord> Matcher<T> {
         if patterns.is_empty() {
             return;
         }
-        let of_tenant = entry(&mut self.tenants, tenant);
+        let of_tenant = self.tenants.entry(tenant.into()).or_default();
         for pattern in patterns {
-            let set = match pattern.shape() {
-                EventPatternShape::All => &mut of_tenant.all,
-                EventPatternShape::Exact(exact) => entry(&mut of_tenant.exact, exact),
-                EventPatternShape::Under(prefix) => entry(&mut of_tenant.under, prefix),
-            };
-            set.insert(subscription.clone());
+            match pattern.shape() {
+                EventPatternShape::All => {
+                    of_tenant.all.insert(subscription.clone());
+                }
+                EventPatternShape::Exact(exact) => {
+                    insert_into(&mut of_tenant.exact, exact, subscription);
+                }
+                EventPatternShape::Under(prefix) => {
+                    insert_into(&mut of_tenant.under, prefix, subscription);
+                }
+            }
         }
     }
 
@@ -93,8 +106,15 @@ impl<T: Clone + Ord> Matcher<T> {
         let mut found = Vec::new();
         let mut sets = 0;
         if let Some(of_tenant) = self.tenants.get(tenant) {
+            if !of_tenant.all.is_empty() {
+                found.extend(&of_tenant.all);
+                sets += 1;
+            }
             for set in of_tenant.sets(event_type) {
-                found.extend(set);
+                match set {
+                    Set::One(one) => found.push(one),
+                    Set::More(more) => found.extend(more),
+                }
                 sets += 1;
             }
         }
@@ -113,8 +133,8 @@ impl<T: Clone + Ord> Matcher<T> {
 }
 
 impl<T: Ord> Patterns<T> {
-    /// The sets whose pattern matches.
-    fn sets(&self, event_type: &str) -> impl Iterator<Item = &BTreeSet<T>> {
+    /// The sets whose pattern matches, but for `all`.
+    fn sets(&self, event_type: &str) -> impl Iterator<Item = &Set<T>> {
         let prefixes = event_type
             .match_indices('.')
             .map(|(dot, _)| dot)
@@ -123,10 +143,8 @@ impl<T: Ord> Patterns<T> {
             .filter(|dot| dot + 1 < event_type.len());
         let under = (!self.under.is_empty())
             .then(|| prefixes.filter_map(|dot| self.under.get(&event_type[..dot])));
-        std::iter::once(&self.all)
-            .filter(|all| !all.is_empty())
-            .chain(self.exact.get(event_type))
-            .chain(under.into_iter().flatten())
+        let exact = self.exact.get(event_type).into_iter();
+        exact.chain(under.into_iter().flatten())
     }
 
     fn is_empty(&self) -> bool {
@@ -134,18 +152,37 @@ impl<T: Ord> Patterns<T> {
     }
 }
 
-/// The value of a name, made if need be.
-fn entry<'a, V: Default>(map: &'a mut HashMap<Box<str>, V>, name: &str) -> &'a mut V {
-    map.entry(name.into()).or_default()
+fn insert_into<T: Clone + Ord>(map: &mut HashMap<Box<str>, Set<T>>, name: &str, one: &T) {
+    match map.get_mut(name) {
+        None => {
+            map.insert(name.into(), Set::One(one.clone()));
+        }
+        Some(Set::One(present)) if present == one => {}
+        Some(Set::More(more)) => {
+            more.insert(one.clone());
+        }
+        Some(set @ Set::One(_)) => {
+            if let Set::One(present) = mem::replace(set, Set::More(BTreeSet::new()))
+                && let Set::More(more) = set
+            {
+                more.extend([present, one.clone()]);
+            }
+        }
+    }
 }
 
-fn remove_from<T: Ord>(map: &mut HashMap<Box<str>, BTreeSet<T>>, name: &str, subscription: &T) {
-    if let Some(set) = map.get_mut(name) {
-        set.remove(subscription);
-        if set.is_empty() {
-            map.remove(name);
-            shrink(map);
+fn remove_from<T: Ord>(map: &mut HashMap<Box<str>, Set<T>>, name: &str, one: &T) {
+    let is_empty = match map.get_mut(name) {
+        None => false,
+        Some(Set::One(present)) => present == one,
+        Some(Set::More(more)) => {
+            more.remove(one);
+            more.is_empty()
         }
+    };
+    if is_empty {
+        map.remove(name);
+        shrink(map);
     }
 }
 

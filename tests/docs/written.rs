@@ -69,7 +69,7 @@ fn attempts() {
             error: optional("error").map(|class| &*class.leak()),
             message: example["message"].as_str(),
             response: example["response"].as_str().map(Into::into),
-            url: TargetUrl::parse(&url).unwrap().redacted().clone(),
+            url: TargetUrl::parse(&url).unwrap().redacted(),
             next_attempt_at: optional("next_attempt_at").map(|at| time(&at.into())),
             source: &text(&example["source"]).parse().unwrap(),
             instance: &text(&example["instance"]),

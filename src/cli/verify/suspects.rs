@@ -125,7 +125,7 @@ fn bare(verifier: &Verifier) -> Option<Secret> {
     match verifier {
         Verifier::Secret(secret) => match secret.key(KeyForm::Text).ok()? {
             Key::Shared(text) => {
-                let behind = str::from_utf8(text).ok()?.strip_prefix(PREFIX)?;
+                let behind = str::from_utf8(&text).ok()?.strip_prefix(PREFIX)?;
                 Secret::parse(behind).ok()
             }
             Key::Pair(_) => None,

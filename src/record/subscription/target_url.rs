@@ -16,14 +16,22 @@ const REDACTED: &str = "[redacted]";
 #[derive(Clone)]
 pub struct TargetUrl {
     /// Of a template without path and query.
-    url: Url,
+    url: Arc<Url>,
     template: Option<Box<UrlTemplate>>,
-    redacted: RedactedUrl,
+    /// What may be shown, where that is not the URL itself.
+    redacted: Option<Arc<str>>,
 }
 
 /// A URL that may be shown to anyone. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedactedUrl(Arc<str>);
+#[derive(Clone)]
+pub struct RedactedUrl(Shown);
+
+#[derive(Clone)]
+enum Shown {
+    /// There is nothing to hide.
+    Whole(Arc<Url>),
+    Redacted(Arc<str>),
+}
 
 /// Why a text is not a URL to send to.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -61,10 +69,10 @@ impl TargetUrl {
             return Err(UrlError::TooLong);
         }
         if !text.contains("{{") && !text.contains("}}") {
-            return Self::plain(text);
+            return Self::url(text).map(Self::of);
         }
         let filled_in = url_template::filled_in(text)?;
-        let mut plain = Self::plain(&filled_in)?;
+        let mut url = Self::url(&filled_in)?;
         let behind_scheme = text.find("://").map_or(0, |at| at + 3);
         let origin = text[behind_scheme..]
             .find(['/', '?'])
@@ -74,21 +82,33 @@ impl TargetUrl {
             return Err(UrlError::TemplateInOrigin);
         }
         let path = target.split('?').next().unwrap_or_default();
-        plain.url.set_query(None);
-        plain.url.set_path("/");
-        let origin = redact(&plain.url);
+        url.set_query(None);
+        url.set_path("/");
+        let origin = redact(&url);
         let query = if target.contains('?') {
             format!("?{REDACTED}")
         } else {
             String::new()
         };
-        plain.redacted =
-            RedactedUrl(format!("{}{path}{query}", &origin[..origin.len() - 1]).into());
-        plain.template = Some(Box::new(UrlTemplate::parse(target)?));
-        Ok(plain)
+        let redacted = format!("{}{path}{query}", &origin[..origin.len() - 1]);
+        Ok(Self {
+            url: Arc::new(url),
+            template: Some(Box::new(UrlTemplate::parse(target)?)),
+            redacted: Some(redacted.into()),
+        })
     }
 
-    fn plain(text: &str) -> Result<Self, UrlError> {
+    /// One without places for values.
+    fn of(url: Url) -> Self {
+        let redacted = redact(&url);
+        Self {
+            redacted: (redacted != url.as_str()).then(|| redacted.into()),
+            url: Arc::new(url),
+            template: None,
+        }
+    }
+
+    fn url(text: &str) -> Result<Url, UrlError> {
         let confusing = |char: char| char.is_whitespace() || char.is_control() || char == '\\';
         if text.contains(confusing) {
             return Err(UrlError::Characters);
@@ -114,12 +134,7 @@ impl TargetUrl {
         if url.fragment().is_some() {
             return Err(UrlError::Fragment);
         }
-        let redacted = RedactedUrl(redact(&url).into());
-        Ok(Self {
-            url,
-            template: None,
-            redacted,
-        })
+        Ok(url)
     }
 
     /// The whole URL with its credentials, for the one place that sends. That of a template has neither
@@ -135,24 +150,22 @@ impl TargetUrl {
 
     /// Who is dialled, with the path and query that were made for an event.
     pub fn with_target(&self, target: &str) -> Self {
-        let mut url = self.url.clone();
+        let mut url = (*self.url).clone();
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),
         };
         url.set_path(path);
         url.set_query(query);
-        let redacted = RedactedUrl(redact(&url).into());
-        Self {
-            url,
-            template: None,
-            redacted,
-        }
+        Self::of(url)
     }
 
     /// What may be shown.
-    pub fn redacted(&self) -> &RedactedUrl {
-        &self.redacted
+    pub fn redacted(&self) -> RedactedUrl {
+        RedactedUrl(match &self.redacted {
+            Some(redacted) => Shown::Redacted(Arc::clone(redacted)),
+            None => Shown::Whole(Arc::clone(&self.url)),
+        })
     }
 
     /// Whether user or password are part of it.
@@ -187,19 +200,42 @@ impl fmt::Debug for TargetUrl {
 
 impl fmt::Display for TargetUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.redacted, formatter)
+        fmt::Display::fmt(&self.redacted(), formatter)
     }
 }
 
 impl fmt::Display for RedactedUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(self.as_str())
     }
 }
 
+impl fmt::Debug for RedactedUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl RedactedUrl {
+    fn as_str(&self) -> &str {
+        match &self.0 {
+            Shown::Whole(url) => url.as_str(),
+            Shown::Redacted(text) => text,
+        }
+    }
+}
+
+impl PartialEq for RedactedUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for RedactedUrl {}
+
 impl Serialize for RedactedUrl {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -214,7 +250,7 @@ mod tests {
             assert_eq!(url.to_string(), expected);
             assert_eq!(format!("{url:?}"), expected);
             assert_eq!(
-                serde_json::to_string(url.redacted()).unwrap(),
+                serde_json::to_string(&url.redacted()).unwrap(),
                 format!("\"{expected}\"")
             );
         }
