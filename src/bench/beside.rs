@@ -187,6 +187,7 @@ impl Bench<'_> {
             event_type: number,
             at,
             rate_limit: (neighbour == Neighbour::Limited).then(limit),
+            comes_back: true,
         }))
     }
 

@@ -20,6 +20,8 @@ pub(super) struct Subscription {
     pub(super) event_type: u64,
     pub(super) at: SocketAddr,
     pub(super) rate_limit: Option<Value>,
+    /// Whether its requests fail at first.
+    pub(super) comes_back: bool,
 }
 
 impl Subscription {
@@ -32,13 +34,15 @@ impl Subscription {
             "url": format!("{scheme}://{at}/{event_type}"),
             "events": [event_type],
             "secrets": [format!("whsec_{}", BASE64_STANDARD.encode(secret))],
-            "retry": {
+        });
+        if self.comes_back {
+            record["retry"] = json!({
                 "initial": format!("{}s", RETRY_WAIT.as_secs()),
                 "multiplier": 1,
                 "jitter": 0,
                 "max_retries": RETRIES,
-            },
-        });
+            });
+        }
         if let Some(limit) = &self.rate_limit {
             record["rate_limit"] = limit.clone();
         }
@@ -49,12 +53,15 @@ impl Subscription {
 impl Bench<'_> {
     pub(super) fn put_subscriptions(&self, endpoints: &[SocketAddr]) -> Result<(), BenchError> {
         let numbers = (0..self.plan.subscriptions()).zip(endpoints.iter().cycle());
-        let fan_out = self.plan.asked().fan_out;
+        let asked = self.plan.asked();
+        let fan_out = asked.fan_out;
+        let comes_back = asked.failing > 0.0 || asked.due_at_once || asked.beside.is_some();
         self.put(numbers.map(|(number, at)| Subscription {
             id: format!("bench-{number}"),
             event_type: number / fan_out,
             at: *at,
             rate_limit: None,
+            comes_back,
         }))
     }
 
