@@ -79,7 +79,6 @@ pub struct Dispatcher {
     on_the_wire: OnTheWire<Landed>,
     /// Of the endpoints' states, after an assignment: nothing is taken in before it is over.
     restoration: Restoration,
-    commits: u64,
     pace: CommitPace,
     last_sweep: Instant,
     last_forgetting: Instant,
@@ -98,7 +97,6 @@ impl Dispatcher {
             desk,
             on_the_wire: OnTheWire::default(),
             restoration: Restoration::default(),
-            commits: 0,
             pace: CommitPace::new(PACE),
             last_sweep: Instant::now(),
             last_forgetting: Instant::now(),
@@ -427,14 +425,11 @@ impl Dispatcher {
         if progress.is_empty() {
             return false;
         }
-        self.commits += 1;
         let settings = &self.with.settings;
-        let partitions = u64::from(settings.attempts_partitions.max(1).unsigned_abs());
-        let partition = i32::try_from(self.commits % partitions).ok();
         let records = self
             .desk
             .outbox()
-            .take(&settings.ledger.attempts, partition);
+            .take(&settings.ledger.attempts, settings.attempts_partitions);
         self.member.commit(records, progress);
         true
     }

@@ -152,7 +152,14 @@ const fn class_of(error: &SignatureError) -> ErrorClass {
 /// # Errors
 /// [`InvalidHeader`] when a value holds control characters or others that no header may have.
 pub fn build(parts: Parts<'_>) -> Result<Request, InvalidHeader> {
-    let mut headers = parts.headers.clone();
+    let mut headers =
+        HeaderMap::with_capacity(parts.headers.len() + parts.signatures.len() + BESIDE_SIGNATURES);
+    headers.extend(
+        parts
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
     let mut insert = |header: HeaderName, value: &str| match HeaderValue::from_str(value) {
         Ok(value) => {
             headers.insert(header, value);
@@ -182,6 +189,8 @@ pub fn build(parts: Parts<'_>) -> Result<Request, InvalidHeader> {
     })
 }
 
+/// Room for content type, id, timestamp and user agent, and for what the client adds.
+const BESIDE_SIGNATURES: usize = 8;
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 

@@ -146,7 +146,7 @@ fn lane(index: usize, delay: Option<Duration>) -> LaneView {
 
 /// Where records went, in their order.
 fn written(desk: &mut Desk) -> Vec<(String, Outgoing)> {
-    let records = desk.outbox().take("attempts", None);
+    let records = desk.outbox().take("attempts", 1);
     records
         .into_iter()
         .map(|record| (record.topic.to_string(), record))
