@@ -1,7 +1,6 @@
 //! How each fault is inflicted.
 
 use std::os::unix::process::ExitStatusExt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,6 +10,7 @@ use crate::fleet::{END, Fleet, Member, READY, instance_of, pause};
 use crate::plan::{DRAIN, Fault};
 use crate::receiver::Mood;
 use crate::record::Strike;
+use crate::support::wire::Traffic;
 
 /// How long a process may take until it passes a kill point, before it is killed otherwise.
 const PASSES: Duration = Duration::from_secs(30);
@@ -22,11 +22,16 @@ const MOST_TUGS: usize = 20;
 impl Fleet {
     /// Inflicts a fault and waits until every member is ready again.
     pub async fn inflict(&self, fault: &Fault) -> anyhow::Result<()> {
-        let inflicted = self.inflict_one(fault).await;
-        inflicted.with_context(|| format!("{fault:?}"))?;
+        self.inflict_beside(fault).await?;
         self.all_ready()
             .await
             .with_context(|| format!("after {fault:?}"))
+    }
+
+    /// Inflicts a fault, whatever else is done to the members meanwhile.
+    pub async fn inflict_beside(&self, fault: &Fault) -> anyhow::Result<()> {
+        let inflicted = self.inflict_one(fault).await;
+        inflicted.with_context(|| format!("{fault:?}"))
     }
 
     async fn inflict_one(&self, fault: &Fault) -> anyhow::Result<()> {
@@ -75,7 +80,34 @@ impl Fleet {
                 self.strike(strike.end());
                 Ok(())
             }
-            Fault::KillBroker { down } => self.kill_broker(&name, *down).await,
+            Fault::KillBroker { victim, down } => {
+                let strike = Strike::begin(name);
+                let killed = self.brokers.kill(*victim, *down, self.installation.id());
+                killed.await?;
+                self.strike(strike.end());
+                Ok(())
+            }
+            Fault::Network {
+                broker,
+                traffic,
+                time,
+            } => {
+                let strike = Strike::begin(name);
+                self.brokers.set(*broker, *traffic);
+                pause(*time).await;
+                self.brokers.set(*broker, Traffic::Flows);
+                self.strike(strike.end());
+                Ok(())
+            }
+            Fault::Resets { times, apart } => {
+                let strike = Strike::begin(name);
+                for _ in 0..*times {
+                    self.brokers.reset();
+                    pause(*apart).await;
+                }
+                self.strike(strike.end());
+                Ok(())
+            }
         }
     }
 
@@ -209,19 +241,6 @@ impl Fleet {
         if tugs > MOST_TUGS {
             self.incident(format!("fenced, its producer was made anew {tugs} times"));
         }
-        Ok(())
-    }
-
-    async fn kill_broker(&self, name: &str, down: Duration) -> anyhow::Result<()> {
-        let Some(broker) = &self.broker else {
-            return Ok(());
-        };
-        let strike = Strike::begin(name);
-        broker.kill9()?;
-        pause(down).await;
-        let broker = Arc::clone(broker);
-        tokio::task::spawn_blocking(move || broker.restart()).await??;
-        self.strike(strike.end());
         Ok(())
     }
 }

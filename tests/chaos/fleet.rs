@@ -3,17 +3,17 @@
 mod diary;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
 use hooktide::clock::Timestamp;
 
+use crate::brokers::Brokers;
 use crate::plan::{DRAIN, SESSION, TRANSACTION};
 use crate::receiver::Receiver;
 use crate::record::Strike;
 use crate::support::Bed;
-use crate::support::broker::Broker;
 use crate::support::hooktide::Installation;
 use crate::support::process::Process;
 use crate::support::scene::BOTH;
@@ -30,8 +30,8 @@ pub struct Fleet {
     pub installation: Installation,
     /// The receiver of all requests.
     pub receiver: Receiver,
-    /// None where it belongs to others too, and is left alone.
-    pub broker: Option<Arc<Broker>>,
+    /// The Kafka of the run.
+    pub brokers: Brokers,
     /// Static members.
     pub members: Vec<tokio::sync::Mutex<Member>>,
     journal: Mutex<Journal>,
@@ -74,14 +74,15 @@ const SETTINGS: [(&str, &str); 8] = [
 pub const TIERS: [&str; 3] = ["retry.1s", "retry.2s", "retry.5s"];
 
 impl Fleet {
-    /// Makes topics and starts this many members.
+    /// Makes topics and starts this many members, which reach Kafka by wires.
     pub async fn start(
         bed: &Bed,
-        broker: Option<Broker>,
+        brokers: Brokers,
         receiver: Receiver,
         members: usize,
     ) -> anyhow::Result<Self> {
         let mut installation = Installation::new(bed)?
+            .set("kafka.bootstrap_servers", &brokers.bootstrap_servers())
             .set("kafka.session_timeout", &seconds(SESSION))
             .set("kafka.transaction_timeout", &seconds(TRANSACTION))
             .set("shutdown.timeout", &seconds(DRAIN));
@@ -92,12 +93,12 @@ impl Fleet {
         let mut fleet = Self {
             installation,
             receiver,
-            broker: broker.map(Arc::new),
+            brokers,
             members: Vec::new(),
             journal: Mutex::default(),
         };
         for number in 0..members {
-            let instance = format!("member-{number}");
+            let instance = instance(number);
             let process = fleet.launch(&instance)?;
             let member = Member { instance, process };
             fleet.members.push(tokio::sync::Mutex::new(member));
@@ -198,6 +199,11 @@ impl Journal {
         strikes.sort_by_key(|strike| strike.from);
         Ok(strikes)
     }
+}
+
+/// The instance id of a static member.
+pub fn instance(member: usize) -> String {
+    format!("member-{member}")
 }
 
 /// The instance id of a process that chose one for itself.

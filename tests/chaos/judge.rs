@@ -70,6 +70,10 @@ pub struct Toll {
     pub slowest_after_restart: Option<u64>,
     /// The longest from the fault to a request that came again by another process.
     pub slowest_takeover: Option<u64>,
+    /// Of a fault that hits no process: the longest around it in which a process committed no attempt, and
+    /// did so before and after, in milliseconds.
+    #[serde(default)]
+    pub longest_standstill: Option<u64>,
 }
 
 impl Verdict {
@@ -398,6 +402,11 @@ impl<'a> Judge<'a> {
             let toll = self.verdict.faults.entry(strike.fault.clone()).or_default();
             toll.strikes += 1;
             toll.is_fault = strike.is_fault;
+            if strike.is_fault && strike.hits.is_none() {
+                let standstills = self.commits.values();
+                let longest = standstills.filter_map(|commits| standstill(commits, strike));
+                toll.longest_standstill = toll.longest_standstill.max(longest.max());
+            }
         }
         for (at, request) in record.requests.iter().enumerate() {
             let sender = self.matching.sender(request);
@@ -414,13 +423,27 @@ impl<'a> Judge<'a> {
     }
 }
 
+/// The longest between two attempts that follow each other in a process's transactions, and overlap a
+/// strike.
+fn standstill(commits: &[(Timestamp, Timestamp)], strike: &Strike) -> Option<u64> {
+    let before = commits.partition_point(|(recorded, _)| *recorded <= strike.from);
+    let after = commits.partition_point(|(recorded, _)| *recorded <= strike.until);
+    let around = &commits[before.saturating_sub(1)..commits.len().min(after + 1)];
+    let longest = around.windows(2).map(|pair| pair[1].0.since(pair[0].0));
+    longest.max().map(in_millis)
+}
+
+fn in_millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Toll {
     fn returned(&mut self, strike: &Strike, at: Timestamp, by_the_same: bool) {
         let (slowest, since) = match (strike.restarted, by_the_same) {
             (Some(restarted), true) => (&mut self.slowest_after_restart, restarted),
             _ => (&mut self.slowest_takeover, strike.from),
         };
-        let took = u64::try_from(at.since(since).as_millis()).unwrap_or(u64::MAX);
+        let took = in_millis(at.since(since));
         *slowest = Some(slowest.unwrap_or_default().max(took));
     }
 
@@ -432,5 +455,6 @@ impl Toll {
         self.doubled += other.doubled;
         self.slowest_after_restart = self.slowest_after_restart.max(other.slowest_after_restart);
         self.slowest_takeover = self.slowest_takeover.max(other.slowest_takeover);
+        self.longest_standstill = self.longest_standstill.max(other.longest_standstill);
     }
 }

@@ -1,6 +1,8 @@
 //! Runs until enough has been seen. Each run's report is a line of a file, and those that are there count:
 //! so it can be ended at any time and goes on where it was.
 
+pub mod tests;
+
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use anyhow::Context;
 use clap::Parser;
 
 use crate::load::Load;
-use crate::plan;
+use crate::plan::{self, Layout};
 use crate::report::Sum;
 use crate::run::{Report, Script, run as run_one};
 use crate::support::{Bed, watchdog};
@@ -26,6 +28,9 @@ pub struct Arguments {
     /// Run the long one.
     #[arg(long, required = true)]
     long: bool,
+    /// On a cluster of three, which loses brokers: any, those that coordinate, the controller.
+    #[arg(long)]
+    cluster: bool,
     /// Faults in all.
     #[arg(long, default_value_t = 200)]
     faults: u64,
@@ -35,12 +40,13 @@ pub struct Arguments {
     /// The first seed; each run has the next one.
     #[arg(long, default_value_t = 1_000)]
     seed: u64,
-    /// Reports of runs, one a line: those that are there count, new ones are added.
-    #[arg(long, default_value_os_t = default_state())]
-    state: PathBuf,
-    /// Faults of a run of mixed ones.
-    #[arg(long, default_value_t = 28)]
-    per_run: usize,
+    /// Reports of runs, one a line: those that are there count, new ones are added. Without it
+    /// `reports.jsonl` in the target folder's `chaos`, of a cluster `cluster.jsonl`.
+    #[arg(long)]
+    state: Option<PathBuf>,
+    /// Faults of a run of mixed ones. Without it each kind comes twice.
+    #[arg(long)]
+    per_run: Option<usize>,
     /// Events a second; each makes seven deliveries.
     #[arg(long, default_value_t = 200)]
     rate: u32,
@@ -53,6 +59,9 @@ pub struct Arguments {
     /// How often such a run goes through each of them.
     #[arg(long, default_value_t = 4)]
     times: usize,
+    /// Faults of Kafka and of the network before it while such a run goes through them.
+    #[arg(long, default_value_t = 0)]
+    beside: usize,
     /// At most so many runs now.
     #[arg(long)]
     runs: Option<u64>,
@@ -64,16 +73,29 @@ pub struct Arguments {
     sum: bool,
 }
 
-fn default_state() -> PathBuf {
-    let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    tmp.with_file_name("chaos").join("reports.jsonl")
-}
-
 impl Arguments {
     /// None: the short one is asked for.
     pub fn of_this_process() -> Option<Self> {
         let is_long = std::env::args().any(|argument| argument == "--long");
         is_long.then(Self::parse)
+    }
+
+    fn layout(&self) -> Layout {
+        match self.cluster {
+            true => Layout::Cluster,
+            false => Layout::Alone,
+        }
+    }
+
+    /// Where the reports are.
+    fn state(&self) -> PathBuf {
+        let name = match self.layout() {
+            Layout::Alone => "reports.jsonl",
+            Layout::Cluster => "cluster.jsonl",
+        };
+        let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let usual = || tmp.with_file_name("chaos").join(name);
+        self.state.clone().unwrap_or_else(usual)
     }
 }
 
@@ -101,7 +123,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
 async fn all(arguments: &Arguments) -> anyhow::Result<bool> {
     let mut sum = Sum::default();
     let mut next = arguments.seed;
-    for report in reports(&arguments.state)? {
+    let state = arguments.state();
+    for report in reports(&state)? {
         sum.add(&report);
         next = next.max(report.seed + 1);
     }
@@ -112,8 +135,8 @@ async fn all(arguments: &Arguments) -> anyhow::Result<bool> {
     {
         let script = script(arguments, next);
         println!("run with seed {next}, {}", script.kind);
-        let report = one(script, arguments).await?;
-        keep(&arguments.state, &report)?;
+        let report = one(script, arguments, &state).await?;
+        keep(&state, &report)?;
         sum.add(&report);
         for evidence in &report.verdict.evidence {
             println!("  {evidence}");
@@ -136,18 +159,31 @@ async fn all(arguments: &Arguments) -> anyhow::Result<bool> {
 }
 
 fn script(arguments: &Arguments, seed: u64) -> Script {
-    let members = arguments.members;
+    let (members, layout) = (arguments.members, arguments.layout());
     let is_of_points = arguments.points_every > 0 && seed.is_multiple_of(arguments.points_every);
-    let (kind, faults) = match is_of_points {
-        true => (
-            "kill points",
-            plan::at_each_point(seed, arguments.times, members),
-        ),
-        false => ("mixed", vec![plan::mixed(seed, arguments.per_run, members)]),
+    let (mut kind, faults) = match (is_of_points, arguments.beside) {
+        (false, _) => {
+            let count = arguments.per_run.unwrap_or(2 * plan::kinds(layout));
+            let faults = plan::mixed(seed, count, members, layout);
+            ("mixed".to_owned(), vec![faults])
+        }
+        (true, beside) => {
+            let mut lists = plan::at_each_point(seed, arguments.times, members);
+            let mut kind = "kill points".to_owned();
+            if beside > 0 {
+                lists.push(plan::of_kafka(seed, beside, members, layout));
+                kind += " beside faults of Kafka";
+            }
+            (kind, lists)
+        }
     };
+    if layout == Layout::Cluster {
+        kind += ", cluster of three";
+    }
     Script {
         kind,
         seed,
+        layout,
         members,
         faults,
         load: Load {
@@ -157,20 +193,19 @@ fn script(arguments: &Arguments, seed: u64) -> Script {
     }
 }
 
-/// Does one run with a broker of its own. What its processes said is kept if a promise did not hold.
-async fn one(script: Script, arguments: &Arguments) -> anyhow::Result<Report> {
+/// Does one run with a Kafka of its own. What its processes said is kept if a promise did not hold.
+async fn one(script: Script, arguments: &Arguments, state: &Path) -> anyhow::Result<Report> {
     let seed = script.seed;
     let bed = Bed::alone(&format!("run-{seed}"))?;
-    let (bed, broker) = bed
-        .with_broker_apart()?
-        .context("the long crash test needs Java and Kafka's jars")?;
-    let report = tokio::time::timeout(LIMIT, run_one(&bed, Some(broker), script)).await;
+    let report = tokio::time::timeout(LIMIT, run_one(&bed, script)).await;
     let report = report.context("took too long").flatten();
+    let report =
+        report.and_then(|report| report.context("the long crash test needs Java and Kafka's jars"));
     let is_good = report.as_ref().is_ok_and(|report| report.verdict.is_good());
     if is_good && !arguments.keep {
         fs::remove_dir_all(bed.folder())?;
     } else {
-        let kept = arguments.state.with_extension(format!("seed-{seed}"));
+        let kept = state.with_extension(format!("seed-{seed}"));
         fs::create_dir_all(kept.parent().context("a file's folder")?)?;
         fs::rename(bed.folder(), kept)?;
     }

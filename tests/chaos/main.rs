@@ -2,7 +2,7 @@
 //! records everything, and faults of all kinds; then every promise is held against what was seen.
 //!
 //! ```text
-//! plan (seed) ──▶ run ──▶ faults ──▶ fleet: processes, broker, receiver
+//! plan (seed) ──▶ run ──▶ faults ──▶ fleet: processes, brokers behind wires, receiver
 //!                  │                    │ topics        │ requests    │ logs
 //!                  └── load             ▼               ▼             ▼
 //!                                     record ──────▶ judge ──────▶ report
@@ -12,6 +12,8 @@
 //! until enough has been seen; `long.rs` has its arguments.
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
+/// The Kafka of a run, and the network before it.
+mod brokers;
 /// How each fault is inflicted.
 mod faults;
 /// The processes, and what was done to them.
@@ -48,6 +50,11 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match long::Arguments::of_this_process() {
         Some(arguments) => long::run(arguments),
-        None => support::run([judge::tests::tests(), short::unhurried()]),
+        None => support::run([
+            judge::tests::tests(),
+            plan::tests::tests(),
+            long::tests::tests(),
+            short::unhurried(),
+        ]),
     }
 }

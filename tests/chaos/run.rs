@@ -10,18 +10,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::brokers::Brokers;
 use crate::fleet::{Fleet, TIERS, pause, since};
 use crate::judge::{Verdict, judge};
 use crate::load::{self, Load};
-use crate::plan::Fault;
+use crate::plan::{Fault, Layout};
 use crate::receiver::{Manner, Receiver};
 use crate::record::{Record, Subscriber};
 use crate::support::Bed;
-use crate::support::broker::Broker;
 use crate::topics::{Follower, Last, Progress};
 
-/// How long nothing may happen before a run counts as having come to a standstill.
-const STANDSTILL: Duration = Duration::from_secs(60);
 /// Between two faults, so that work is under way again.
 const BETWEEN: Duration = Duration::from_millis(700);
 /// Events go to this many subscriptions of each manner.
@@ -37,15 +35,28 @@ const EACH: [(Manner, usize); 5] = [
 #[derive(Clone, Debug)]
 pub struct Script {
     /// What the run is called in reports.
-    pub kind: &'static str,
+    pub kind: String,
     /// Decides everything that is left to chance here.
     pub seed: u64,
+    /// What they run on.
+    pub layout: Layout,
     /// Static members.
     pub members: usize,
     /// Faults; those of one list one after the other, the lists side by side.
     pub faults: Vec<Vec<Fault>>,
     /// Events.
     pub load: Load,
+}
+
+impl Script {
+    /// How long nothing may happen before a run counts as having come to a standstill. A cluster of which a
+    /// broker has died may need half a minute until its last partition moves.
+    fn standstill(&self) -> Duration {
+        match self.layout {
+            Layout::Alone => Duration::from_secs(60),
+            Layout::Cluster => Duration::from_secs(90),
+        }
+    }
 }
 
 /// What came of it.
@@ -67,11 +78,14 @@ pub struct Report {
     pub resident: Vec<u64>,
 }
 
-/// Does one.
-pub async fn run(bed: &Bed, broker: Option<Broker>, script: Script) -> anyhow::Result<Report> {
+/// Does one with a Kafka of its own. None: this machine cannot start it.
+pub async fn run(bed: &Bed, script: Script) -> anyhow::Result<Option<Report>> {
+    let Some((bed, brokers)) = Brokers::start(bed, script.layout).await? else {
+        return Ok(None);
+    };
     let began = Timestamp::now();
     let receiver = Receiver::start(script.seed).await?;
-    let fleet = Fleet::start(bed, broker, receiver, script.members).await?;
+    let fleet = Fleet::start(&bed, brokers, receiver, script.members).await?;
     let subscribers = subscribe(&fleet).await?;
     let deleted = subscribers.iter().find(|one| one.is_deleted);
     let deleted = deleted.context("one subscription is deleted")?.key.clone();
@@ -102,8 +116,11 @@ pub async fn run(bed: &Bed, broker: Option<Broker>, script: Script) -> anyhow::R
         };
         measured.await?;
     }
-    come_to_rest(&fleet, &progress, staying).await?;
+    come_to_rest(&fleet, &progress, staying, script.standstill()).await?;
     fleet.end().await?;
+    if !fleet.brokers.were_reached_by_wire() {
+        fleet.incident("a broker's wire has carried nothing".to_owned());
+    }
     let found = follower.finish().await?;
     for behind in behind(&fleet, &found.last).await? {
         fleet.incident(format!("never finished: {behind}"));
@@ -124,15 +141,15 @@ pub async fn run(bed: &Bed, broker: Option<Broker>, script: Script) -> anyhow::R
             .chain(found.problems)
             .collect(),
     };
-    Ok(Report {
-        kind: script.kind.to_owned(),
+    Ok(Some(Report {
+        kind: script.kind,
         seed: script.seed,
         began: began.to_string(),
         seconds: since(began).as_secs(),
         verdict: tokio::task::spawn_blocking(move || judge(&record)).await?,
         missed: journal.missed,
         resident,
-    })
+    }))
 }
 
 async fn subscribe(fleet: &Fleet) -> anyhow::Result<Vec<Subscriber>> {
@@ -171,6 +188,7 @@ async fn inflict_all(
     while progress.ended() < 200 {
         pause(Duration::from_millis(20)).await;
     }
+    let is_one_list = script.faults.len() == 1;
     let mut lists = Vec::new();
     for faults in &script.faults {
         lists.push(async {
@@ -181,11 +199,14 @@ async fn inflict_all(
                 return fleet.die_at(faults).await;
             }
             for (done, fault) in faults.iter().enumerate() {
-                if done == faults.len() / 2 {
+                if is_one_list && done == faults.len() / 2 {
                     fleet.installation.delete_subscription(deleted).await?;
                 }
                 pause(BETWEEN).await;
-                fleet.inflict(fault).await?;
+                match is_one_list {
+                    true => fleet.inflict(fault).await?,
+                    false => fleet.inflict_beside(fault).await?,
+                }
             }
             Ok(())
         });
@@ -193,7 +214,7 @@ async fn inflict_all(
     for list in futures(lists).await {
         list?;
     }
-    if script.faults.len() > 1 {
+    if !is_one_list {
         fleet.installation.delete_subscription(deleted).await?;
     }
     fleet.all_ready().await
@@ -224,7 +245,12 @@ async fn futures<F: Future>(all: Vec<F>) -> Vec<F::Output> {
 }
 
 /// Waits until each event has its tasks, each task its end, and every offset is committed.
-async fn come_to_rest(fleet: &Fleet, progress: &Progress, staying: u64) -> anyhow::Result<()> {
+async fn come_to_rest(
+    fleet: &Fleet,
+    progress: &Progress,
+    staying: u64,
+    standstill: Duration,
+) -> anyhow::Result<()> {
     let mut seen = (0, 0, 0, 0);
     let mut moved = Instant::now();
     loop {
@@ -244,7 +270,7 @@ async fn come_to_rest(fleet: &Fleet, progress: &Progress, staying: u64) -> anyho
         if is_through && behind(fleet, &progress.last()).await?.is_empty() {
             return Ok(());
         }
-        if moved.elapsed() > STANDSTILL {
+        if moved.elapsed() > standstill {
             let now = format!("{events} events, {tasks} tasks, {ended} ended");
             fleet.incident(format!("nothing moves any more: {now}"));
             return Ok(());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 
 use crate::load::Load;
-use crate::plan;
+use crate::plan::{self, Fault, Layout};
 use crate::report::Sum;
 use crate::run::{Report, Script, run};
 use crate::support::{Bed, Outcome, Test, tests};
@@ -32,40 +32,38 @@ pub fn unhurried() -> Vec<Test> {
     all.map(|test| test.within(LIMIT)).collect()
 }
 
+/// Static members.
+const MEMBERS: usize = 2;
+
 async fn every_fault_once(bed: Bed) -> Outcome {
-    let Some((bed, broker)) = bed.with_broker_apart()? else {
-        return Ok(());
-    };
-    const MEMBERS: usize = 2;
-    let script = Script {
-        kind: "mixed",
-        seed: 1,
-        members: MEMBERS,
-        faults: vec![plan::mixed(1, plan::KINDS, MEMBERS)],
-        load: LOAD,
-    };
-    check(&run(&bed, Some(broker), script).await?)
+    let kinds = plan::kinds(Layout::Alone);
+    let faults = vec![plan::mixed(1, kinds, MEMBERS, Layout::Alone)];
+    check(run(&bed, script("mixed", 1, faults)).await?)
 }
 
 async fn every_kill_point_once(bed: Bed) -> Outcome {
-    let Some((bed, broker)) = bed.with_broker_apart()? else {
-        return Ok(());
-    };
-    const MEMBERS: usize = 2;
-    let script = Script {
-        kind: "kill points",
-        seed: 2,
+    let faults = plan::at_each_point(2, 1, MEMBERS);
+    check(run(&bed, script("kill points", 2, faults)).await?)
+}
+
+fn script(kind: &str, seed: u64, faults: Vec<Vec<Fault>>) -> Script {
+    Script {
+        kind: kind.to_owned(),
+        seed,
+        layout: Layout::Alone,
         members: MEMBERS,
-        faults: plan::at_each_point(2, 1, MEMBERS),
+        faults,
         load: LOAD,
-    };
-    check(&run(&bed, Some(broker), script).await?)
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "what a run has found is said")]
-fn check(report: &Report) -> Outcome {
+fn check(report: Option<Report>) -> Outcome {
+    let Some(report) = report else {
+        return Ok(());
+    };
     let mut sum = Sum::default();
-    sum.add(report);
+    sum.add(&report);
     eprintln!("{}, seed {}\n{sum}", report.kind, report.seed);
     ensure!(
         report.verdict.is_good(),

@@ -222,6 +222,14 @@ impl Bed {
         Ok(broker.map(|broker| (self.on(broker.kafka()), broker)))
     }
 
+    /// The same with a cluster of three that nobody else uses, of these plans. None: this machine cannot
+    /// start one.
+    pub fn with_cluster_as(&self, plans: &[Plan]) -> anyhow::Result<Option<(Self, Cluster)>> {
+        let started = Cluster::start_as(plans, &self.folder.join("cluster"));
+        let cluster = unless_missing(started)?;
+        Ok(cluster.map(|cluster| (self.on(cluster.kafka()), cluster)))
+    }
+
     /// The run's cluster of three brokers, which was whole as the test began and is nobody else's until
     /// it ends, and the same test on it; an error when the test is not listed as `cluster`.
     pub fn with_cluster(&self) -> anyhow::Result<(Self, &'static Cluster)> {

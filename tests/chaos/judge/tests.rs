@@ -25,6 +25,8 @@ tests! {
         a_fault_explains_what_was_in_flight_in_its_process,
         a_drained_process_owes_what_was_answered,
         a_broken_connection_explains_what_was_sent_again,
+        what_kafka_suffers_explains_nothing_by_itself,
+        a_standstill_is_measured_around_a_fault_of_nobody,
         incidents_count;
     kafka:
 }
@@ -320,6 +322,53 @@ async fn a_broken_connection_explains_what_was_sent_again(_: Bed) -> TestOutcome
     assert!(verdict.is_good(), "{verdict:?}");
     assert_eq!((verdict.sent_again, verdict.doubled), (1, 0));
     check_told(&broken(End::Answered(204)), "not in flight at any fault");
+    Ok(())
+}
+
+/// A stall, a reset, a broker that dies: only what the processes lost by it may come again.
+async fn what_kafka_suffers_explains_nothing_by_itself(_: Bed) -> TestOutcome {
+    let stall = || Strike {
+        hits: None,
+        ..strike("nobody", 3_900, 4_950)
+    };
+    let lost = Strike {
+        is_fault: false,
+        ..strike("a", 3_900, 4_950)
+    };
+    for (strikes, unexplained) in [(vec![stall()], 1), (vec![stall(), lost], 0)] {
+        let verdict = after(|record| {
+            record.requests.push(answered(4_000, 503));
+            record.strikes = strikes;
+        });
+        assert_eq!((verdict.doubled, verdict.unexplained), (1, unexplained));
+    }
+    Ok(())
+}
+
+/// The attempts of the good record are recorded at 5,015 and 7,015.
+async fn a_standstill_is_measured_around_a_fault_of_nobody(_: Bed) -> TestOutcome {
+    let around = |hits: Option<&str>, from, until| {
+        let verdict = after(|record| {
+            record.strikes = vec![Strike {
+                hits: hits.map(str::to_owned),
+                ..strike("nobody", from, until)
+            }];
+        });
+        verdict.faults["kill"].longest_standstill
+    };
+    for (from, until) in [
+        (5_500, 6_500),
+        (5_000, 5_500),
+        (6_500, 9_000),
+        (1_000, 9_000),
+    ] {
+        assert_eq!(around(None, from, until), Some(2_000), "{from} {until}");
+    }
+    // Nothing before it, or nothing after it.
+    assert_eq!(around(None, 1_000, 1_500), None);
+    assert_eq!(around(None, 8_000, 9_000), None);
+    // Such a process has been killed, or frozen.
+    assert_eq!(around(Some("a"), 5_500, 6_500), None);
     Ok(())
 }
 

@@ -102,7 +102,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts a broker again after [`Cluster::kill9`]; [`Cluster::wait_in_sync`] waits for it.
+    /// Starts a broker again after [`Cluster::kill9`]; [`Cluster::wait_in_sync`] waits for it, once the
+    /// others have missed it ([`Cluster::wait_without`]) or it answers ([`Cluster::wait_for_answer`]).
     pub fn restart(&self, id: i32) -> anyhow::Result<()> {
         self.node(id)?.launch()
     }
@@ -213,6 +214,34 @@ impl Cluster {
         tokio::time::timeout(within, missed)
             .await
             .with_context(|| format!("nobody misses broker {id} within {within:?}"))
+    }
+
+    /// Waits until a broker itself answers clients, as it does once the others know that it is there.
+    pub async fn wait_for_answer(&self, id: i32, within: Duration) -> anyhow::Result<()> {
+        let mut config = self.kafka.client_config();
+        config.set("bootstrap.servers", self.plan(id)?.plain.to_string());
+        let answers = async {
+            let mut tick = tokio::time::interval(POLL);
+            loop {
+                tick.tick().await;
+                let asked = tokio::task::block_in_place(|| {
+                    let consumer: BaseConsumer = config.create()?;
+                    consumer.fetch_metadata(None, ANSWER)
+                });
+                if asked.is_ok() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(within, answers)
+            .await
+            .with_context(|| {
+                let log = self.node(id).map(|node| tail(&node.log(), 2_048));
+                format!(
+                    "broker {id} does not answer within {within:?}\n{}",
+                    log.unwrap_or_default()
+                )
+            })
     }
 
     fn try_is_in_sync(&self) -> anyhow::Result<()> {
