@@ -398,14 +398,19 @@ impl<'a> Judge<'a> {
     /// What each strike found in flight.
     fn tolls(&mut self) {
         let record = self.record;
+        let mut earlier = None;
         for strike in &record.strikes {
             let toll = self.verdict.faults.entry(strike.fault.clone()).or_default();
             toll.strikes += 1;
             toll.is_fault = strike.is_fault;
             if strike.is_fault && strike.hits.is_none() {
                 let standstills = self.commits.values();
-                let longest = standstills.filter_map(|commits| standstill(commits, strike));
+                let longest =
+                    standstills.filter_map(|commits| standstill(commits, strike, earlier));
                 toll.longest_standstill = toll.longest_standstill.max(longest.max());
+            }
+            if strike.is_fault {
+                earlier = earlier.max(Some(strike.until));
             }
         }
         for (at, request) in record.requests.iter().enumerate() {
@@ -423,14 +428,20 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// The longest between two attempts that follow each other in a process's transactions, and overlap a
-/// strike.
-fn standstill(commits: &[(Timestamp, Timestamp)], strike: &Strike) -> Option<u64> {
+/// The longest between two attempts that follow each other in a process's transactions with a strike
+/// between them, and that began when all faults before it were over: else it is counted for those.
+fn standstill(
+    commits: &[(Timestamp, Timestamp)],
+    strike: &Strike,
+    earlier: Option<Timestamp>,
+) -> Option<u64> {
     let before = commits.partition_point(|(recorded, _)| *recorded <= strike.from);
     let after = commits.partition_point(|(recorded, _)| *recorded <= strike.until);
     let around = &commits[before.saturating_sub(1)..commits.len().min(after + 1)];
-    let longest = around.windows(2).map(|pair| pair[1].0.since(pair[0].0));
-    longest.max().map(in_millis)
+    let pairs = around.windows(2);
+    let own = pairs.filter(|pair| earlier.is_none_or(|until| pair[0].0 > until));
+    let longest = own.map(|pair| pair[1].0.since(pair[0].0)).max();
+    longest.map(in_millis)
 }
 
 fn in_millis(time: Duration) -> u64 {

@@ -367,6 +367,20 @@ async fn a_standstill_is_measured_around_a_fault_of_nobody(_: Bed) -> TestOutcom
     // Nothing before it, or nothing after it.
     assert_eq!(around(None, 1_000, 1_500), None);
     assert_eq!(around(None, 8_000, 9_000), None);
+    // One that is over once the process stands still already is not what it stands still for.
+    let verdict = after(|record| {
+        let of_nobody = |fault: &str, from, until| Strike {
+            fault: fault.to_owned(),
+            hits: None,
+            ..strike("nobody", from, until)
+        };
+        record.strikes = vec![
+            of_nobody("first", 5_000, 5_500),
+            of_nobody("next", 6_000, 6_500),
+        ];
+    });
+    let of = |fault: &str| verdict.faults[fault].longest_standstill;
+    assert_eq!((of("first"), of("next")), (Some(2_000), None));
     // Such a process has been killed, or frozen.
     assert_eq!(around(Some("a"), 5_500, 6_500), None);
     Ok(())
