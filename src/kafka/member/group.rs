@@ -4,6 +4,7 @@
 //! called. The context only keeps the event; the loop that owns all state handles it after the poll
 //! has returned. So nothing is shared with callbacks, and no transaction can run across the change.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -322,12 +323,24 @@ impl Lookups {
         wanted: Offset,
         timeout: Duration,
     ) -> KafkaResult<Vec<Option<i64>>> {
-        let answer = self
-            .consumer()
-            .offsets_for_times(list_of(partitions, wanted)?, timeout)?;
-        in_order(&answer, partitions, |element| match element.offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
+        let consumer = self.consumer();
+        let answer = consumer.offsets_for_times(list_of(partitions, wanted)?, timeout);
+        let offsets = answer.and_then(|answer| {
+            in_order(&answer, partitions, |element| match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            })
+        });
+        offsets.inspect_err(|_| {
+            // As long as nothing is read, who led the partitions is kept for minutes; and where that is a broker
+            // which has left the cluster, librdkafka says at once that there is no leader, and asks nobody.
+            let topics: BTreeSet<&str> = partitions.iter().map(|at| &*at.topic).collect();
+            let mut asked = topics
+                .into_iter()
+                .map(|topic| consumer.fetch_metadata(Some(topic), timeout));
+            if let Some(error) = asked.find_map(Result::err) {
+                tracing::debug!(%error, "who leads the topics is not known");
+            }
         })
     }
 
