@@ -74,6 +74,9 @@ pub struct Toll {
     /// did so before and after, in milliseconds.
     #[serde(default)]
     pub longest_standstill: Option<u64>,
+    /// How much of such a time was left, at most, when the fault was over.
+    #[serde(default)]
+    pub slowest_recovery: Option<u64>,
 }
 
 impl Verdict {
@@ -404,10 +407,9 @@ impl<'a> Judge<'a> {
             toll.strikes += 1;
             toll.is_fault = strike.is_fault;
             if strike.is_fault && strike.hits.is_none() {
-                let standstills = self.commits.values();
-                let longest =
-                    standstills.filter_map(|commits| standstill(commits, strike, earlier));
-                toll.longest_standstill = toll.longest_standstill.max(longest.max());
+                for commits in self.commits.values() {
+                    toll.stood_still(strike, commits, earlier);
+                }
             }
             if strike.is_fault {
                 earlier = earlier.max(Some(strike.until));
@@ -428,22 +430,6 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// The longest between two attempts that follow each other in a process's transactions with a strike
-/// between them, and that began when all faults before it were over: else it is counted for those.
-fn standstill(
-    commits: &[(Timestamp, Timestamp)],
-    strike: &Strike,
-    earlier: Option<Timestamp>,
-) -> Option<u64> {
-    let before = commits.partition_point(|(recorded, _)| *recorded <= strike.from);
-    let after = commits.partition_point(|(recorded, _)| *recorded <= strike.until);
-    let around = &commits[before.saturating_sub(1)..commits.len().min(after + 1)];
-    let pairs = around.windows(2);
-    let own = pairs.filter(|pair| earlier.is_none_or(|until| pair[0].0 > until));
-    let longest = own.map(|pair| pair[1].0.since(pair[0].0)).max();
-    longest.map(in_millis)
-}
-
 fn in_millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -458,6 +444,28 @@ impl Toll {
         *slowest = Some(slowest.unwrap_or_default().max(took));
     }
 
+    /// Looks for the times in which a process committed nothing, with this strike in them. One that began before
+    /// all `earlier` faults were over is counted for those.
+    fn stood_still(
+        &mut self,
+        strike: &Strike,
+        commits: &[(Timestamp, Timestamp)],
+        earlier: Option<Timestamp>,
+    ) {
+        let before = commits.partition_point(|(recorded, _)| *recorded <= strike.from);
+        let after = commits.partition_point(|(recorded, _)| *recorded <= strike.until);
+        let around = &commits[before.saturating_sub(1)..commits.len().min(after + 1)];
+        for pair in around.windows(2) {
+            let (last, next) = (pair[0].0, pair[1].0);
+            if earlier.is_none_or(|until| last > until) {
+                let longest = Some(in_millis(next.since(last)));
+                self.longest_standstill = self.longest_standstill.max(longest);
+                let recovery = Some(in_millis(next.since(strike.until)));
+                self.slowest_recovery = self.slowest_recovery.max(recovery);
+            }
+        }
+    }
+
     /// Adds what was found in another run.
     pub fn add(&mut self, other: &Self) {
         self.strikes += other.strikes;
@@ -467,5 +475,6 @@ impl Toll {
         self.slowest_after_restart = self.slowest_after_restart.max(other.slowest_after_restart);
         self.slowest_takeover = self.slowest_takeover.max(other.slowest_takeover);
         self.longest_standstill = self.longest_standstill.max(other.longest_standstill);
+        self.slowest_recovery = self.slowest_recovery.max(other.slowest_recovery);
     }
 }

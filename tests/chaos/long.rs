@@ -59,8 +59,8 @@ pub struct Arguments {
     /// How often such a run goes through each of them.
     #[arg(long, default_value_t = 4)]
     times: usize,
-    /// Faults of Kafka and of the network before it while such a run goes through them.
-    #[arg(long, default_value_t = 0)]
+    /// Faults of Kafka and of the network before it while such a run goes through them; 0: none.
+    #[arg(long, default_value_t = 12)]
     beside: usize,
     /// At most so many runs now.
     #[arg(long)]

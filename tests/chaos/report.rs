@@ -123,7 +123,7 @@ impl fmt::Display for Sum {
         }
         writeln!(
             formatter,
-            "\n| fault | times | in flight | doubled | slowest, after its restart | slowest, by another | longest standstill |\n|---|---|---|---|---|---|---|"
+            "\n| fault | times | in flight | doubled | slowest, after its restart | slowest, by another | longest standstill | … after its end |\n|---|---|---|---|---|---|---|---|"
         )?;
         let (inflicted, followed): (Vec<_>, Vec<_>) =
             found.faults.iter().partition(|(_, toll)| toll.is_fault);
@@ -150,12 +150,14 @@ fn row(fault: &str, toll: &Toll) -> String {
         slowest_after_restart,
         slowest_takeover,
         longest_standstill,
+        slowest_recovery,
         ..
     } = toll;
     format!(
-        "| {fault} | {strikes} | {in_flight} | {doubled} | {} | {} | {} |",
+        "| {fault} | {strikes} | {in_flight} | {doubled} | {} | {} | {} | {} |",
         seconds(*slowest_after_restart),
         seconds(*slowest_takeover),
-        seconds(*longest_standstill)
+        seconds(*longest_standstill),
+        seconds(*slowest_recovery)
     )
 }

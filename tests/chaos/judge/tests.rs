@@ -354,15 +354,17 @@ async fn a_standstill_is_measured_around_a_fault_of_nobody(_: Bed) -> TestOutcom
                 ..strike("nobody", from, until)
             }];
         });
-        verdict.faults["kill"].longest_standstill
+        let toll = &verdict.faults["kill"];
+        toll.longest_standstill.zip(toll.slowest_recovery)
     };
-    for (from, until) in [
-        (5_500, 6_500),
-        (5_000, 5_500),
-        (6_500, 9_000),
-        (1_000, 9_000),
+    for (from, until, left) in [
+        (5_500, 6_500, 515),
+        (5_000, 5_500, 1_515),
+        (6_500, 9_000, 0),
+        (1_000, 9_000, 0),
     ] {
-        assert_eq!(around(None, from, until), Some(2_000), "{from} {until}");
+        let found = around(None, from, until);
+        assert_eq!(found, Some((2_000, left)), "{from} {until}");
     }
     // Nothing before it, or nothing after it.
     assert_eq!(around(None, 1_000, 1_500), None);

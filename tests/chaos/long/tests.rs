@@ -48,7 +48,8 @@ async fn a_cluster_is_asked_for(_: Bed) -> Outcome {
 
 async fn every_third_run_goes_through_the_kill_points(_: Bed) -> Outcome {
     let is_of_points = |given: &[&str], seed| {
-        let script = script(&arguments(given)?, seed);
+        let alone = [given, &["--beside", "0"]].concat();
+        let script = script(&arguments(&alone)?, seed);
         let mut faults = script.faults.iter().flatten();
         anyhow::Ok(faults.all(|fault| matches!(fault, Fault::KillPoint { .. })))
     };
