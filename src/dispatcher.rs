@@ -345,11 +345,11 @@ impl Dispatcher {
             let tier = self.lanes.delay(task.lane);
             self.with.metrics.taken_up(tier, now.since(due));
         }
-        let flight = InFlight::new(task, compiled, revision);
+        let flight = InFlight::new(task, compiled, revision, now);
         self.on_the_wire.add(number, flight);
         match request {
             Ok(request) => self.flights.launch(number, request),
-            Err(failure) => self.landed(Landed::not_sent(number, local, failure)),
+            Err(failure) => self.landed(Landed::not_sent(number, failure)),
         }
     }
 
@@ -386,7 +386,7 @@ impl Dispatcher {
             task: &flight.task,
             compiled: &flight.compiled,
             revision: flight.revision,
-            started_at: self.with.clock.of_local(landed.started_at),
+            started_at: flight.started_at,
             ended_by: self.with.clock.latest(),
             exchange,
         };

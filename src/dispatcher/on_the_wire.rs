@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::adoptions::{Adoption, Adoptions};
 use super::held_task::HeldTask;
+use crate::clock::Timestamp;
 use crate::kafka::record::{Incoming, TopicPartition};
 use crate::offset_tracker::{FinishedSet, invariants};
 use crate::subscription_table::Compiled;
@@ -18,17 +19,26 @@ pub struct InFlight {
     pub compiled: Arc<Compiled>,
     /// The offset of that subscription's record.
     pub revision: i64,
+    /// When it was given to the connection, by the brokers' clocks as they were known then: what was due by them is
+    /// never said to have begun before that.
+    pub started_at: Timestamp,
     /// Whether the task's offset is ours to finish.
     is_ours: bool,
 }
 
 impl InFlight {
     /// A request for a task of this assignment.
-    pub fn new(task: HeldTask, compiled: Arc<Compiled>, revision: i64) -> Self {
+    pub fn new(
+        task: HeldTask,
+        compiled: Arc<Compiled>,
+        revision: i64,
+        started_at: Timestamp,
+    ) -> Self {
         Self {
             task,
             compiled,
             revision,
+            started_at,
             is_ours: true,
         }
     }

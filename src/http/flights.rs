@@ -5,7 +5,6 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::runtime::Handle;
 
-use crate::clock::Timestamp;
 use crate::http::{Client, ErrorClass, Exchange, Failure, Request};
 use crate::kafka::member::Lease;
 use crate::kill_point::{self, KillPoint};
@@ -17,22 +16,19 @@ use crate::wake::Waker;
 pub struct Landed {
     /// The number it was launched with.
     pub number: u64,
-    /// When it left.
-    pub started_at: Timestamp,
     /// What became of it. None: it was not sent, because the lease had run out.
     pub exchange: Option<Exchange>,
 }
 
 impl Landed {
     /// For a request that could not even be made.
-    pub fn not_sent(number: u64, started_at: Timestamp, failure: Failure) -> Self {
+    pub fn not_sent(number: u64, failure: Failure) -> Self {
         let exchange = Exchange {
             duration: Duration::ZERO,
             result: Err(failure),
         };
         Self {
             number,
-            started_at,
             exchange: Some(exchange),
         }
     }
@@ -89,7 +85,6 @@ impl Flights {
             passage: Passage {
                 landed: Some(Landed {
                     number,
-                    started_at: Timestamp::now(),
                     exchange: Some(panicked()),
                 }),
                 sender: self.sender.clone(),

@@ -89,14 +89,6 @@ impl BrokerClock {
         sample.map_or_else(Timestamp::now, |sample| sample.latest(Instant::now()))
     }
 
-    /// What this process's clock has said, by this one.
-    pub fn of_local(&self, local: Timestamp) -> Timestamp {
-        let (now, here) = (self.earliest(), Timestamp::now());
-        // Each of the three is cut to milliseconds: it must not seem to be before what it was.
-        let about = now.before(here.since(local)).after(local.since(here));
-        about.after(RESOLUTION)
-    }
-
     /// Learns that a record which was sent at `sent` and acknowledged just now has this stamp. A sample that
     /// says more, or contradicts what was known, counts.
     pub fn learn(&self, stamped: Timestamp, sent: Instant) {
@@ -189,7 +181,6 @@ mod tests {
         let local = Timestamp::now();
         assert!(clock.is_vague());
         near(clock.earliest(), local);
-        near(clock.of_local(local), local);
         let ahead = local.after(Duration::from_hours(5));
         clock.learn(ahead, Instant::now());
         assert!(!clock.is_vague());
@@ -198,7 +189,6 @@ mod tests {
         near(deaf.latest(), local);
         near(clock.earliest(), ahead);
         near(clock.latest(), ahead);
-        near(clock.of_local(local), ahead);
         assert!(clock.earliest() < clock.latest());
     }
 }
