@@ -18,6 +18,7 @@ mod chart;
 mod java;
 mod kept;
 mod machine;
+mod marked;
 mod page;
 mod peers;
 mod scenario;

@@ -6,6 +6,7 @@ use std::{fs, io};
 
 use super::chart::{Bar, Curve, bars, colour, curves};
 use super::kept::Kept;
+use super::marked;
 use super::scenario::{FLAT_OUT, LATENCY, PEERS, SLOW};
 use super::tables::{self, fixed, whole};
 use super::target::{best, speed};
@@ -34,13 +35,7 @@ pub fn write(kept: &Kept) -> io::Result<()> {
 
 /// A page with this between its markers; none if it has none.
 pub fn with_part(page: &str, part: &str) -> Option<String> {
-    let [start, end] = MARKERS;
-    let (before, rest) = page.split_once(start)?;
-    let (_, after) = rest.split_once(end)?;
-    Some(format!(
-        "{before}{start}\n\n{}\n\n{end}{after}",
-        part.trim()
-    ))
+    marked::with_part(page, MARKERS, part)
 }
 
 /// What lies between the markers.

@@ -31,4 +31,5 @@ mod schema_pages; // a JSON Schema as a page
 mod schemas; // JSON Schemas against examples and the code
 mod signatures; // the tables of the page on signatures
 mod sources; // names that the code gives, read from its text
+mod steps; // the counts of benches/steps: how they are judged, and that the page has them
 mod written; // what the code writes against JSON Schemas

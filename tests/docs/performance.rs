@@ -6,6 +6,9 @@ mod chart;
 #[path = "../../benches/suite/kept.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a program's own")]
 mod kept;
+#[path = "../../benches/suite/marked.rs"]
+#[allow(unreachable_pub, reason = "a program's own")]
+pub(crate) mod marked;
 #[path = "../../benches/suite/page.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a program's own")]
 mod page;
