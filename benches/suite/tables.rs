@@ -242,8 +242,9 @@ pub fn router(kept: &Kept) -> String {
     ]);
     let words = format!(
         "A process with the router alone reads 1,000,000 events that are there, and writes as many tasks. \
-         The copy is one loop that moves the same tasks from topic to topic, with the same clients and as \
-         many records in a transaction. The router reaches {} of it.",
+         The copy is one loop that moves the same tasks from topic to topic, with a producer as \
+         the router's, a consumer that reads further ahead, and as many records in a transaction. The router \
+         reaches {} of it.",
         fixed(router_over_copy(kept), 2),
     );
     table.under("Router alone", &words)

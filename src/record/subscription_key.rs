@@ -58,11 +58,6 @@ impl SubscriptionKey {
     pub fn id(&self) -> &str {
         &self.text[usize::from(self.tenant) + 1..]
     }
-
-    /// As the key of its record.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
 }
 
 /// By tenant, then by id.
