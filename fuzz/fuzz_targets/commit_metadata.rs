@@ -25,7 +25,7 @@ fuzz_target!(|input: &[u8]| match input.split_first() {
     None => {}
 });
 
-/// Whatever is read is written and read the same, but for last runs that found no room.
+/// Whatever is read is written and read the same, but for last runs and additions that found no room.
 fn said(text: &str) {
     let base = match CommitMetadata::decode(text, 0, None) {
         Err(MetadataError::OtherOffset { base, .. }) => base,
@@ -39,8 +39,18 @@ fn said(text: &str) {
     assert!(written.len() <= MAX_TEXT_BYTES);
     let again = CommitMetadata::decode(&written, base, None).expect("our own");
     assert!(metadata.finished.runs().starts_with(again.finished.runs()));
+    let mut rest = metadata.newer.iter();
+    assert!(again.newer.iter().all(|one| rest.any(|other| other == one)));
+    // The log's, and of each a tag and a length.
+    let room: usize = metadata
+        .newer
+        .iter()
+        .map(|(_, value)| 12 + value.len())
+        .sum();
+    assert!(10 + room > 60 || again.newer == metadata.newer);
     let whole = CommitMetadata {
         finished: metadata.finished.clone(),
+        newer: metadata.newer.clone(),
         ..again
     };
     assert_eq!(whole, metadata);
