@@ -13,6 +13,7 @@
 
 pub mod adoptions;
 pub mod auto_disable;
+pub mod commit_brake;
 pub mod conclusion;
 pub mod deadline;
 pub mod decision;
@@ -50,6 +51,7 @@ use crate::kafka::record::{Incoming, TopicPartition};
 use crate::offset_tracker::FinishedSet;
 use crate::subscription_table::Compiled;
 use crate::telemetry::State;
+use commit_brake::CommitBrake;
 use conclusion::Sent;
 use desk::{Desk, LaneView, TableView};
 use endpoints::Full;
@@ -80,6 +82,7 @@ pub struct Dispatcher {
     /// Of the endpoints' states, after an assignment: nothing is taken in before it is over.
     restoration: Restoration,
     pace: CommitPace,
+    brake: CommitBrake,
     last_sweep: Instant,
     last_forgetting: Instant,
 }
@@ -98,6 +101,7 @@ impl Dispatcher {
             on_the_wire: OnTheWire::default(),
             restoration: Restoration::default(),
             pace: CommitPace::new(PACE),
+            brake: CommitBrake::default(),
             last_sweep: Instant::now(),
             last_forgetting: Instant::now(),
         }
@@ -321,6 +325,9 @@ impl Dispatcher {
     // ---- requests ----
 
     fn launch(&mut self) {
+        if self.brake.holds(self.member.committing_for()) {
+            return;
+        }
         while self.on_the_wire.len() < self.with.settings.endpoints.max_in_flight
             && self.member.lease().is_valid()
         {

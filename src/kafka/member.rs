@@ -301,6 +301,11 @@ impl Member {
         !self.committer.is_busy() && self.epoch.as_ref().is_some_and(|epoch| epoch.confirmed)
     }
 
+    /// For how long the transaction under way has been; zero if there is none.
+    pub fn committing_for(&self) -> Duration {
+        self.committer.busy_for()
+    }
+
     /// Starts a transaction: all records and all progress, or nothing. It is carried through until
     /// it is committed or the epoch ends; [`Event::Committed`] tells. Only when
     /// [`Self::can_commit`]; `progress` must not be empty.

@@ -8,10 +8,10 @@ use serde_json::json;
 use crate::support::account;
 use crate::support::broker::node::{Plan, local};
 use crate::support::broker::{Broker, HEAP};
-use crate::support::event_flow::EventFlow;
+use crate::support::event_flow::{EventFlow, numbered};
 use crate::support::free_port::free_port;
 use crate::support::process::Process;
-use crate::support::receiver::Keep;
+use crate::support::receiver::{Answer, Keep};
 use crate::support::scene::{READY, Scene};
 use crate::support::wire::{Traffic, Wire};
 use crate::support::{Bed, Outcome, tests};
@@ -22,6 +22,7 @@ tests! {
         a_stall_beyond_the_session_is_sat_out,
         one_way_is_enough_to_stall,
         resets_are_survived,
+        nothing_is_sent_for_long_that_cannot_be_committed,
 }
 
 /// The shortest that can be set.
@@ -36,6 +37,35 @@ const LINES: usize = 300;
 /// Events a second.
 const FLOW: usize = 100;
 
+/// An installation whose broker is reached by a wire only.
+struct Behind {
+    scene: Scene,
+    wire: Wire,
+    broker: Broker,
+}
+
+async fn behind_a_wire(bed: &Bed, settings: &[(&str, &str)]) -> anyhow::Result<Option<Behind>> {
+    let plain = Plan::new(1, HEAP)?;
+    let behind = local(free_port()?);
+    let wire = Wire::to(behind).await?;
+    let plan = Plan {
+        wire: Some((behind, wire.address())),
+        ..plain
+    };
+    let Some((bed, broker)) = bed.with_broker_as(plan)? else {
+        return Ok(None);
+    };
+    let address = wire.address().to_string();
+    let servers = [("kafka.bootstrap_servers", address.as_str())];
+    let settings = [settings, &servers].concat();
+    let scene = Scene::keeping(&bed, Keep::Ids, &settings).await?;
+    Ok(Some(Behind {
+        scene,
+        wire,
+        broker,
+    }))
+}
+
 /// A process behind a wire, at work.
 struct AtWork {
     scene: Scene,
@@ -47,19 +77,14 @@ struct AtWork {
 
 impl AtWork {
     async fn begin(bed: &Bed) -> anyhow::Result<Option<Self>> {
-        let plain = Plan::new(1, HEAP)?;
-        let behind = local(free_port()?);
-        let wire = Wire::to(behind).await?;
-        let plan = Plan {
-            wire: Some((behind, wire.address())),
-            ..plain
-        };
-        let Some((bed, broker)) = bed.with_broker_as(plan)? else {
+        let Some(Behind {
+            wire,
+            broker,
+            scene,
+        }) = behind_a_wire(bed, &[SESSION, DRAIN]).await?
+        else {
             return Ok(None);
         };
-        let address = wire.address().to_string();
-        let servers = ("kafka.bootstrap_servers", address.as_str());
-        let scene = Scene::keeping(&bed, Keep::Ids, &[SESSION, DRAIN, servers]).await?;
         scene.subscribe("acme/one", "/one", json!({})).await?;
         scene.subscribe("acme/two", "/two", json!({})).await?;
         let process = scene.run("a").await?;
@@ -168,4 +193,40 @@ async fn resets_are_survived(bed: Bed) -> Outcome {
     at_work.wire.set(Traffic::Flows);
     at_work.goes_on().await?;
     at_work.settle(None).await
+}
+
+/// What cannot be committed is made again after a crash: it must not grow for as long as the membership
+/// lasts, which is far longer than this stall.
+async fn nothing_is_sent_for_long_that_cannot_be_committed(bed: Bed) -> Outcome {
+    const EVENTS: usize = 1_200;
+    const AT_ONCE: usize = 2;
+    let at_once = ("dispatcher.max_in_flight", AT_ONCE.to_string());
+    let settings = [("kafka.session_timeout", "45s"), (at_once.0, &at_once.1)];
+    let Some(behind) = behind_a_wire(&bed, &settings).await? else {
+        return Ok(());
+    };
+    let Behind { scene, wire, .. } = &behind;
+    scene.subscribe("acme/one", "/one", json!({})).await?;
+    // About 100 a second: what is read before the stall lasts for longer than is looked at.
+    let answer = Answer::status(204).after(Duration::from_millis(20));
+    scene.receiver.script("/one", [answer]);
+    scene.produce_all(&numbered(0..EVENTS)).await?;
+    let process = scene.run("a").await?;
+    let receiver = &scene.receiver;
+    receiver.wait_for_ids(100, READY, |_| true).await?;
+    wire.set(Traffic::Stalls);
+    process
+        .wait_for_log("no request starts until it is", READY)
+        .await?;
+    let last = receiver.received().len() + AT_ONCE;
+    assert!(last < EVENTS / 2, "{last} of {EVENTS} had been sent");
+    let more = receiver.wait_for_count("/one", last + 1, Duration::from_secs(2));
+    assert!(
+        more.await.is_err(),
+        "requests start that cannot be committed"
+    );
+    wire.set(Traffic::Flows);
+    let received = account::settled(scene, EVENTS, GOES_ON).await?;
+    assert_eq!(account::doubled(&received), 0);
+    Ok(())
 }

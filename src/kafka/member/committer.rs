@@ -60,7 +60,8 @@ pub(super) struct Committer {
     verdicts: Receiver<Verdict>,
     /// The epoch whose transactions may go on; 0: none.
     epoch: Arc<AtomicU64>,
-    busy: bool,
+    /// Since when a transaction is under way.
+    busy_since: Option<Instant>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -111,13 +112,19 @@ impl Committer {
             jobs: Some(jobs),
             verdicts,
             epoch,
-            busy: false,
+            busy_since: None,
             thread: Some(thread),
         })
     }
 
     pub(super) fn is_busy(&self) -> bool {
-        self.busy
+        self.busy_since.is_some()
+    }
+
+    /// For how long the transaction under way has been; zero if there is none.
+    pub(super) fn busy_for(&self) -> Duration {
+        let since = self.busy_since;
+        since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// From now on transactions of this epoch are carried through.
@@ -135,13 +142,14 @@ impl Committer {
 
     /// Starts a transaction. Only when none is under way.
     pub(super) fn submit(&mut self, transaction: Transaction) {
-        debug_assert!(!self.busy, "one transaction at a time");
+        debug_assert!(!self.is_busy(), "one transaction at a time");
         debug_assert!(invariants::is_of_its_epoch(
             transaction.epoch,
             self.epoch.load(Ordering::Acquire)
         ));
         if let Some(jobs) = &self.jobs {
-            self.busy = jobs.try_send(transaction).is_ok();
+            let is_taken = jobs.try_send(transaction).is_ok();
+            self.busy_since = is_taken.then(Instant::now);
         }
     }
 
@@ -149,7 +157,7 @@ impl Committer {
     pub(super) fn verdict(&mut self) -> Option<Verdict> {
         match self.verdicts.try_recv() {
             Ok(verdict) => {
-                self.busy = false;
+                self.busy_since = None;
                 Some(verdict)
             }
             Err(TryRecvError::Empty) => None,
@@ -159,12 +167,12 @@ impl Committer {
 
     /// Waits for the verdict on the transaction under way until `deadline`.
     pub(super) fn wait(&mut self, deadline: Instant) -> Option<Verdict> {
-        if !self.busy {
+        if !self.is_busy() {
             return None;
         }
         match self.verdicts.recv_deadline(deadline) {
             Ok(verdict) => {
-                self.busy = false;
+                self.busy_since = None;
                 Some(verdict)
             }
             Err(RecvTimeoutError::Timeout) => None,
@@ -178,7 +186,7 @@ impl Committer {
     }
 
     fn died(&mut self) -> Option<Verdict> {
-        std::mem::take(&mut self.busy).then_some(Verdict::Abandoned)
+        self.busy_since.take().map(|_| Verdict::Abandoned)
     }
 
     /// Ends the thread and with it the producer. False: it has not ended by `deadline` and is left
