@@ -10,9 +10,15 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// So many lines a window, at most; the rest is counted.
-const LINES: u32 = 20;
-/// How long a window is.
-const WINDOW: Duration = Duration::from_secs(10);
+const LINES: Allowance = Allowance {
+    lines: 20,
+    window: Duration::from_secs(10),
+};
+/// And of those that say that brokers cannot be reached, which an outage brings for as long as it lasts.
+const OUTAGES: Allowance = Allowance {
+    lines: 1,
+    window: Duration::from_mins(1),
+};
 
 /// The log of one client. A context with more to do than logging keeps one and passes its `log` and
 /// `error` on; one with nothing else to do is this.
@@ -20,6 +26,16 @@ const WINDOW: Duration = Duration::from_secs(10);
 pub struct ClientLog {
     client: &'static str,
     limit: Mutex<Limit>,
+    outages: Mutex<Limit>,
+}
+
+/// Whether an error says that brokers cannot be reached. Clients are told so, again and again, by each way that
+/// they have to be told anything; their log has it.
+pub fn is_outage(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown)
+    )
 }
 
 impl ClientLog {
@@ -27,12 +43,13 @@ impl ClientLog {
     pub fn new(client: &'static str) -> Self {
         Self {
             client,
-            limit: Mutex::new(Limit::default()),
+            limit: Mutex::new(Limit::of(LINES)),
+            outages: Mutex::new(Limit::of(OUTAGES)),
         }
     }
 
-    fn may_write(&self) -> bool {
-        let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
+    fn may_write(&self, limit: &Mutex<Limit>) -> bool {
+        let mut limit = limit.lock().unwrap_or_else(PoisonError::into_inner);
         match limit.admit(Instant::now()) {
             Admission::Write { suppressed: 0 } => true,
             Admission::Write { suppressed } => {
@@ -53,7 +70,7 @@ impl ClientContext for ClientLog {
         if matches!(level, Debug) {
             return tracing::debug!(target: "librdkafka", client, facility, "{message}");
         }
-        if !self.may_write() {
+        if !self.may_write(&self.limit) {
             return;
         }
         match level {
@@ -70,7 +87,11 @@ impl ClientContext for ClientLog {
     fn error(&self, error: KafkaError, reason: &str) {
         // The end of a partition is reported where the partition is read.
         let is_end = error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF);
-        if !is_end && self.may_write() {
+        let limit = match is_outage(&error) {
+            true => &self.outages,
+            false => &self.limit,
+        };
+        if !is_end && self.may_write(limit) {
             let client = self.client;
             tracing::error!(target: "librdkafka", client, %error, reason, "client error");
         }
@@ -79,8 +100,15 @@ impl ClientContext for ClientLog {
 
 impl ConsumerContext for ClientLog {}
 
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    lines: u32,
+    window: Duration,
+}
+
+#[derive(Debug)]
 struct Limit {
+    allowed: Allowance,
     /// When the window began, and how many lines it has seen.
     window: Option<(Instant, u32)>,
 }
@@ -95,17 +123,23 @@ enum Admission {
 }
 
 impl Limit {
+    fn of(allowed: Allowance) -> Self {
+        let window = None;
+        Self { allowed, window }
+    }
+
     fn admit(&mut self, now: Instant) -> Admission {
+        let Allowance { lines, window } = self.allowed;
         let suppressed = match &mut self.window {
-            Some((began, seen)) if now.saturating_duration_since(*began) < WINDOW => {
+            Some((began, seen)) if now.saturating_duration_since(*began) < window => {
                 *seen = seen.saturating_add(1);
-                return if *seen <= LINES {
+                return if *seen <= lines {
                     Admission::Write { suppressed: 0 }
                 } else {
                     Admission::Suppress
                 };
             }
-            Some((_, seen)) => seen.saturating_sub(LINES),
+            Some((_, seen)) => seen.saturating_sub(lines),
             None => 0,
         };
         self.window = Some((now, 1));
@@ -118,19 +152,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_outage_is_told_once_a_minute() {
+        let mut limit = Limit::of(OUTAGES);
+        let start = Instant::now();
+        let seconds = (0..180).map(|second| start + Duration::from_secs(second));
+        let admitted: Vec<_> = seconds.map(|now| limit.admit(now)).collect();
+        for (second, admission) in (0..).zip(admitted) {
+            let suppressed = if second == 0 { 0 } else { 59 };
+            let told = Admission::Write { suppressed };
+            let is_told = second % 60 == 0;
+            assert_eq!(admission == told, is_told, "{second}: {admission:?}");
+        }
+    }
+
+    #[test]
     fn a_window_has_so_many_lines_and_the_next_one_tells_of_the_rest() {
         let start = Instant::now();
-        let mut limit = Limit::default();
+        let mut limit = Limit::of(LINES);
         let admitted = (0..100)
             .map(|step| limit.admit(start + Duration::from_millis(step)))
             .filter(|admission| *admission == Admission::Write { suppressed: 0 })
             .count();
         assert_eq!(admitted, 20);
-        let before = start + WINDOW - Duration::from_millis(1);
+        let before = start + LINES.window - Duration::from_millis(1);
         assert_eq!(limit.admit(before), Admission::Suppress);
-        let after = limit.admit(start + WINDOW);
+        let after = limit.admit(start + LINES.window);
         assert_eq!(after, Admission::Write { suppressed: 81 });
-        let next = limit.admit(start + WINDOW);
+        let next = limit.admit(start + LINES.window);
         assert_eq!(next, Admission::Write { suppressed: 0 });
     }
 }

@@ -53,6 +53,7 @@ pub use metadata::{FirstStart, Progress};
 pub use settings::Settings;
 pub use start::{FirstStartRule, OutOfRange, Start};
 
+use crate::kafka::client_log::is_outage;
 use crate::kafka::log_watch::LogWatch;
 use crate::kafka::record::{Outgoing, TopicPartition};
 use crate::kill_point::{self, KillPoint};
@@ -405,7 +406,9 @@ impl Member {
     /// to be made anew.
     fn note(&mut self, error: &KafkaError, is_lost: bool) -> Result<bool, MemberError> {
         let Some((code, reason)) = self.group.fatal_error() else {
-            tracing::warn!(role = self.role, %error, "consumer error");
+            if !is_outage(error) {
+                tracing::warn!(role = self.role, %error, "consumer error");
+            }
             return Ok(false);
         };
         // Confirmed a moment ago and not joining again, it can only be another process.

@@ -19,7 +19,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 pub use decoding::{Decode, Decoder, Decoding};
 
-use crate::kafka::client_log::ClientLog;
+use crate::kafka::client_log::{ClientLog, is_outage};
 use crate::router::event_form::FormError;
 use crate::telemetry::{Component, State};
 use crate::wake::Waker;
@@ -347,6 +347,7 @@ impl<'a, T: Followed> Follower<'a, T> {
                 Some(Err(KafkaError::MessageConsumption(
                     RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
                 ))) => self.start_over(),
+                Some(Err(error)) if is_outage(&error) => {}
                 Some(Err(error)) => {
                     tracing::warn!(%error, topic = &*self.shared.topic, "table cannot be read")
                 }
