@@ -442,6 +442,7 @@ impl Dispatcher {
     }
 
     fn committed(&mut self) {
+        self.brake.committed();
         self.desk.outbox().committed();
         self.lanes.committed();
     }
