@@ -180,7 +180,9 @@ async fn check_starts(scene: &Scene, processes: &[&Process]) -> anyhow::Result<u
     let mut checked = 0;
     for role in ROLES {
         let group = format!("{}.{role}", scene.installation.id());
-        let commits = history(scene.installation.kafka(), &group).await?;
+        let topics = topics(scene, role);
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let commits = history(scene.installation.kafka(), &group, &topics, READY * 2).await?;
         for process in processes {
             for start in starts(process, role)?.iter().flatten() {
                 let mut before = commits

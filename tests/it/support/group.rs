@@ -25,9 +25,40 @@ pub struct Commit {
     pub at: i64,
 }
 
-/// Everything that a group has committed, in its order for each partition: as the broker keeps it. What
-/// belongs to aborted transactions is not there.
-pub async fn history(kafka: &Kafka, group: &str) -> anyhow::Result<Vec<Commit>> {
+/// Everything that a group has committed for these topics, in its order for each partition: as the broker
+/// keeps it. What belongs to aborted transactions is not there. Waits until all is there that the
+/// coordinator tells of: a transaction of anybody's that is still open keeps from readers what was
+/// committed behind it, for any group.
+pub async fn history(
+    kafka: &Kafka,
+    group: &str,
+    topics: &[&str],
+    within: Duration,
+) -> anyhow::Result<Vec<Commit>> {
+    let committed = kafka.committed(group, topics).await?;
+    let mut tick = tokio::time::interval(Duration::from_millis(200));
+    let complete = async {
+        loop {
+            tick.tick().await;
+            let commits = commits(kafka, group).await?;
+            let has = |of: (&str, i32), least| {
+                let is_it = |one: &Commit| (one.of.0.as_str(), one.of.1) == of;
+                commits.iter().any(|one| is_it(one) && one.offset >= least)
+            };
+            let is_complete = committed.iter().all(|last| {
+                let of = (last.topic.as_str(), last.partition);
+                last.offset.is_none_or(|offset| has(of, offset))
+            });
+            if is_complete {
+                return Ok(commits);
+            }
+        }
+    };
+    let complete = tokio::time::timeout(within, complete).await;
+    complete.context("committed offsets are kept from readers")?
+}
+
+async fn commits(kafka: &Kafka, group: &str) -> anyhow::Result<Vec<Commit>> {
     let records = kafka.read_topic("__consumer_offsets").await?;
     let commits = records.into_iter().filter_map(|record| {
         let mut key = Bytes::from(record.key?.into_bytes());
