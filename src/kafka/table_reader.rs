@@ -288,7 +288,10 @@ impl<T> Shared<T> {
         if let Some(reached) = self.of(partition) {
             reached.position.store(position, Ordering::Release);
         }
-        self.wake();
+        // Until then no position is told, and a million wake-ups cost more than the records themselves.
+        if self.is_loaded.load(Ordering::Acquire) {
+            self.wake();
+        }
     }
 
     fn wake(&self) {
@@ -309,7 +312,8 @@ struct Follower<'a, T> {
     partitions: Vec<i32>,
     /// The topic's ends at the start, until the table has reached them.
     first_ends: Option<Vec<i64>>,
-    last_report: Instant,
+    /// None: it is due.
+    last_report: Option<Instant>,
     /// For each partition since when its end has been seen and nothing more has come.
     idle_since: Vec<Option<Instant>>,
     /// For each the end that a second reading of the rest of the log is to prove.
@@ -322,7 +326,7 @@ impl<'a, T: Followed> Follower<'a, T> {
         Self {
             shared,
             first_ends: None,
-            last_report: Instant::now(),
+            last_report: None,
             idle_since: vec![None; partitions.len()],
             proving: vec![None; partitions.len()],
             partitions,
@@ -353,9 +357,10 @@ impl<'a, T: Followed> Follower<'a, T> {
                 }
                 None => {}
             }
-            for partition in self.partitions.clone() {
-                self.prove_the_end(partition);
+            for at in 0..self.partitions.len() {
+                self.prove_the_end(self.partitions[at]);
             }
+            self.look_whether_loaded();
             self.report();
         }
     }
@@ -409,33 +414,39 @@ impl<'a, T: Followed> Follower<'a, T> {
         *of(&mut self.idle_since, partition) = Some(Instant::now());
     }
 
-    /// Says how far the table is. It counts as loaded once it has reached the ends that the topic
-    /// had when reading began.
-    fn report(&mut self) {
+    /// It counts as loaded once it has reached the ends that the topic had when reading began. Not while the
+    /// topic is known to be another: what is read is of the old one.
+    fn look_whether_loaded(&mut self) {
         let shared = self.shared;
-        let is_loaded = shared.is_loaded.load(Ordering::Acquire);
-        if is_loaded && self.last_report.elapsed() < POLL {
+        if shared.is_loaded.load(Ordering::Acquire) || shared.reload.load(Ordering::Acquire) {
             return;
         }
-        shared.health.beat(Instant::now());
-        // Not while the topic is known to be another: what is read is of the old one.
-        if !is_loaded && !shared.reload.load(Ordering::Acquire) {
-            if self.first_ends.is_none() {
-                let asked = shared.ask_ends(&self.partitions, Duration::from_secs(1));
-                self.first_ends = asked.ok();
-            }
-            let reached = |ends: &Vec<i64>| {
-                let mut all = self.partitions.iter().zip(ends);
-                all.all(|(partition, end)| shared.position(*partition) >= *end)
-            };
-            if self.first_ends.as_ref().is_some_and(reached) {
-                shared.is_loaded.store(true, Ordering::Release);
-                shared.health.set(State::Ready);
-                shared.wake();
-                tracing::info!(topic = &*shared.topic, "table is read");
-            }
+        if self.first_ends.is_none() {
+            let asked = shared.ask_ends(&self.partitions, Duration::from_secs(1));
+            self.first_ends = asked.ok();
         }
-        self.last_report = Instant::now();
+        let reached = |ends: &Vec<i64>| {
+            let mut all = self.partitions.iter().zip(ends);
+            all.all(|(partition, end)| shared.position(*partition) >= *end)
+        };
+        if self.first_ends.as_ref().is_some_and(reached) {
+            shared.is_loaded.store(true, Ordering::Release);
+            shared.health.set(State::Ready);
+            shared.wake();
+            tracing::info!(topic = &*shared.topic, "table is read");
+            self.last_report = None;
+        }
+    }
+
+    /// Says how far the table is, from time to time.
+    fn report(&mut self) {
+        let is_soon = |last: Instant| last.elapsed() < POLL;
+        if self.last_report.is_some_and(is_soon) {
+            return;
+        }
+        let (shared, now) = (self.shared, Instant::now());
+        shared.health.beat(now);
+        self.last_report = Some(now);
         let table = shared.table.read().unwrap_or_else(PoisonError::into_inner);
         (shared.report)(&table);
     }
