@@ -13,12 +13,10 @@ use std::time::Duration;
 const TIMES: u32 = 4;
 /// But not before that: pauses of a broker or of this process are no standstill.
 const LEAST: Duration = Duration::from_millis(500);
-/// And by then at the latest, however slow the cluster is.
+/// And by then at the latest, however slow the cluster is; by then it is worth a word in the log, too.
 const MOST: Duration = Duration::from_secs(3);
 /// What one more transaction weighs in what they usually take.
 const WEIGHT: u32 = 8;
-/// What is not worth a word in the log.
-const BRIEF: Duration = Duration::from_secs(3);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -34,7 +32,7 @@ impl CommitBrake {
     /// Whether no request may start, as the transaction under way has been for so long.
     pub fn holds(&mut self, committing_for: Duration) -> bool {
         self.under_way = committing_for;
-        let is_told = mem::replace(&mut self.has_told, committing_for >= BRIEF);
+        let is_told = mem::replace(&mut self.has_told, committing_for >= MOST);
         match (is_told, self.has_told) {
             (false, true) => {
                 tracing::warn!("what was sent cannot be committed: no request starts until it is")
